@@ -1,0 +1,1 @@
+"""Settings: typed values, read from TOML with every fault reported at once, and commented samples."""

@@ -1,0 +1,1 @@
+"""The commented sample settings files, found by ``config.load.sample``."""
