@@ -105,7 +105,7 @@ class Disk:
 
 @section
 class PolicyRule:
-    """``[[policy.rule]]``: a message that matches all three patterns meets ``effect``; the first match wins."""
+    """``[[policy.rule]]``: what matches all three patterns meets ``effect``; the first match wins."""
 
     effect: Effect = setting(Choice(Effect))
     sender: str = setting(ADDRESS_PATTERN, key="from", default="*")
