@@ -1,0 +1,191 @@
+"""Who is on the network: this node's own, verified copy of the directory.
+
+The hub passes the directory on; it is not believed. Every credential and every group is
+signed by the authority, whose key came with the join code, and serial numbers only rise. An
+entry that does not verify changes nothing and raises an alarm: that is how a hub that swaps
+a recipient's key is found out. Titles and mailbox names are unsigned: a lie there can send
+a message astray inside a facility, never open it to another.
+
+The key of a recipient is taken from here at the moment of sealing, and the key of a
+sender at the moment of opening; both the present credential and the one before it are
+kept, so that a rotation loses nothing that was on the way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, select
+
+from crypto import identity as statements
+from crypto.errors import BadStatement
+from crypto.keys import SigningPublicKey
+from nodes.link.errors import Refused, UnknownRecipient
+from nodes.link.tables import addressbook, facts
+from protocols.link.envelope import facility_of, mailbox_of
+from protocols.link.frames import DirectoryEntry, Mailbox
+
+GROUP: Final = "group"
+"""``name@group`` is a group; no facility may have this id."""
+CLOCK_TOLERANCE_MS: Final = 26 * 3_600_000
+"""How wrong a clock may be (a day, and a bit) before a credential's dates are not believed."""
+
+_group_members = msgspec.msgpack.Decoder(tuple[str, ...])
+_mailboxes = msgspec.msgpack.Decoder(tuple[Mailbox, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A facility (with mailboxes) or a group (with members), as people see it."""
+
+    name: str
+    is_group: bool
+    title: str
+    active: bool
+    mailboxes: tuple[Mailbox, ...]
+    members: tuple[str, ...]
+
+
+class Distrusted(Exception):  # noqa: N818 - past tense states the outcome
+    """The hub offered a statement that does not verify, or an older one than is known. Raise an alarm."""
+
+    def __init__(self, name: str, code: str, text: str) -> None:
+        super().__init__(f"directory entry {name!r}: {text}")
+        self.code = code
+
+
+def merge(connection: Connection, entry: DirectoryEntry, authority: SigningPublicKey) -> None:
+    """Take one entry from the hub, if the authority's signature bears it out.
+
+    Raises :class:`Distrusted` and changes nothing otherwise.
+    """
+    verified = [_verify(entry.name, blob, authority) for blob in entry.statements]
+    credentials = [s for s in verified if isinstance(s[0], statements.Credential)]
+    revoked = max((s[0].serial for s in verified if isinstance(s[0], statements.Revocation)), default=-1)
+    groups = [s for s in verified if isinstance(s[0], statements.Group)]
+    newest = max([*credentials, *groups], key=lambda pair: pair[0].serial, default=None)
+    is_group = bool(groups)
+    where = (addressbook.c.name == entry.name, addressbook.c.is_group.is_(is_group))
+    known = connection.execute(select(addressbook).where(*where)).one_or_none()
+    serial = max(revoked, newest[0].serial if newest else -1)
+    if known is not None and serial < known.serial:
+        raise Distrusted(entry.name, "serial-went-down", f"serial {serial} after {known.serial}")
+    if known is not None and newest and serial == known.serial and newest[1] != known.statement != b"":
+        raise Distrusted(entry.name, "two-of-one-serial", f"another statement with serial {serial}")
+    active = entry.active and newest is not None and newest[0].serial > revoked
+    earlier = b""
+    if known is not None:
+        earlier = known.statement if newest and newest[1] != known.statement else known.earlier
+    connection.execute(delete(addressbook).where(*where))
+    connection.execute(
+        insert(addressbook).values(
+            name=entry.name,
+            is_group=is_group,
+            version=entry.version,
+            title=entry.title,
+            active=active,
+            serial=serial,
+            statement=newest[1] if newest and newest[0].serial > revoked else b"",
+            earlier=earlier,
+            mailboxes=msgspec.msgpack.encode(newest[0].members if is_group and newest else entry.mailboxes),
+        )
+    )
+
+
+def _verify(name: str, blob: bytes, authority: SigningPublicKey) -> tuple[Any, bytes]:
+    try:
+        statement = statements.verify(blob, authority)
+    except BadStatement as fault:
+        raise Distrusted(name, fault.code, str(fault)) from None
+    owner = statement.name if isinstance(statement, statements.Group) else statement.facility
+    if owner != name:
+        raise Distrusted(name, "another-name", f"the statement is about {owner!r}")
+    return statement, blob
+
+
+def credentials_of(
+    connection: Connection, facility: str, authority: SigningPublicKey
+) -> tuple[statements.Credential, ...]:
+    """Return the facility's credentials, newest first (empty: unknown, or not active)."""
+    row = connection.execute(
+        select(addressbook).where(addressbook.c.name == facility, addressbook.c.is_group.is_(False))
+    ).one_or_none()
+    if row is None or not row.active:
+        return ()
+    found = [statements.verify(blob, authority) for blob in (row.statement, row.earlier) if blob]
+    return tuple(statement for statement in found if isinstance(statement, statements.Credential))
+
+
+def resolve(connection: Connection, recipients: tuple[str, ...]) -> tuple[str, ...]:
+    """Return addresses of mailboxes, groups taken apart, each once, in order.
+
+    Before the first directory has come from the hub nothing is known, and any mailbox is
+    let through: the hub will say. Raises :class:`UnknownRecipient` naming the nearest thing
+    that exists.
+    """
+    known = version(connection) > 0
+    found: dict[str, None] = {}
+    for recipient in recipients:
+        mailbox, facility = mailbox_of(recipient), facility_of(recipient)
+        if not mailbox or not facility:
+            raise Refused("bad-address", f"{recipient!r} is not an address; it should be mailbox@facility")
+        if facility == GROUP:
+            found.update(dict.fromkeys(_members(connection, mailbox)))
+            continue
+        if known:
+            _check_known(connection, recipient)
+        found[recipient] = None
+    return tuple(found)
+
+
+def version(connection: Connection) -> int:
+    """Return the version of the hub's directory that this copy has reached; 0 before the first."""
+    return (
+        connection.execute(
+            select(facts.c.value).where(facts.c.name == "directory_version")
+        ).scalar_one_or_none()
+        or 0
+    )
+
+
+def entries(connection: Connection) -> list[Entry]:
+    """Return everything in the copy, by name, groups last."""
+    rows = connection.execute(select(addressbook).order_by(addressbook.c.is_group, addressbook.c.name)).all()
+    return [_entry(row) for row in rows]
+
+
+def _entry(row: Any) -> Entry:
+    members = _group_members.decode(row.mailboxes) if row.is_group else ()
+    mailboxes = () if row.is_group else _mailboxes.decode(row.mailboxes)
+    return Entry(row.name, row.is_group, row.title, row.active, mailboxes, members)
+
+
+def _members(connection: Connection, name: str) -> tuple[str, ...]:
+    row = connection.execute(
+        select(addressbook).where(addressbook.c.name == name, addressbook.c.is_group.is_(True))
+    ).one_or_none()
+    if row is None or not row.active:
+        raise UnknownRecipient("unknown-group", f"there is no group {name!r} in this node's directory")
+    return _entry(row).members
+
+
+def _check_known(connection: Connection, recipient: str) -> None:
+    facility, mailbox = facility_of(recipient), mailbox_of(recipient)
+    row = connection.execute(
+        select(addressbook).where(addressbook.c.name == facility, addressbook.c.is_group.is_(False))
+    ).one_or_none()
+    if row is None:
+        raise UnknownRecipient(
+            "unknown-facility", f"there is no facility {facility!r} in this node's directory ({recipient})"
+        )
+    if not row.active:
+        raise UnknownRecipient("facility-inactive", f"the facility {facility!r} is not active ({recipient})")
+    names = [entry.name for entry in _mailboxes.decode(row.mailboxes)]
+    if mailbox not in names:
+        raise UnknownRecipient(
+            "unknown-mailbox",
+            f"{facility!r} has no mailbox {mailbox!r} ({recipient}); it has: "
+            + (", ".join(names[:12]) or "none"),
+        )

@@ -1,0 +1,191 @@
+"""Attachments on their way out: sealed once, when they are put, and kept as the chunks that will travel.
+
+Sealing at the door means that the file may change or vanish afterwards, that its root is
+known before the message is signed, and that a repeat after a crash sends the same bytes.
+A body too large for one record takes the same way, as the first attachment.
+
+Sealed files lie in ``outgoing/`` of the home, one file each, chunk after chunk. They are
+durable before :func:`prepare` returns; a file that no message came to own (a crash in
+between) is found by :func:`orphans` and removed when the daemon starts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from crypto import filestream
+from crypto.primitives import blake2b, blake2b_stream, random_bytes
+from crypto.sealing import ContentKey, attachment_key
+from nodes.link.errors import NoRoom, Refused
+from protocols.link import limits
+from protocols.link.envelope import AttachmentRef, NamedFile
+from runtime.home import free_bytes, fsync_directory
+
+OUTGOING: Final = "outgoing"
+DISK_FLOOR_BYTES: Final = 500 * 1_024 * 1_024
+NAME_BYTES: Final = 200
+"""File names are cut to this, so that a suffix of ours still fits the 255 of file systems."""
+_SUFFIX_CHARS: Final = 16
+_UNSAFE: Final = frozenset('/\\:*?"<>|\0')
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to attach: its name for the receiver, its media type, its bytes, its size."""
+
+    name: str
+    media_type: str
+    stream: BinaryIO
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SealedFile:
+    """One sealed attachment. ``named`` is None for an outside body; ``path`` is relative to the home."""
+
+    ref: AttachmentRef
+    named: NamedFile | None
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A body and its files under one content key. ``body`` is empty if it is the first file instead."""
+
+    content_key: ContentKey
+    body: bytes
+    body_outside: bool
+    files: tuple[SealedFile, ...]
+    body_digest: bytes
+
+
+def safe_name(name: str) -> str:
+    """Return a file name that is harmless on any system: no separators, control signs or leading dots."""
+    flat = "".join("_" if sign in _UNSAFE or not sign.isprintable() else sign for sign in name)
+    flat = flat.strip().lstrip(".") or "file"
+    stem, dot, suffix = flat.rpartition(".")
+    if not stem or len(suffix) > _SUFFIX_CHARS:
+        stem, dot, suffix = flat, "", ""
+    while len((stem + dot + suffix).encode("utf-8")) > NAME_BYTES:
+        stem = stem[:-1]
+    return stem + dot + suffix
+
+
+def prepare(
+    home: Path,
+    body: bytes,
+    sources: Sequence[Source] = (),
+    *,
+    floor_bytes: int = DISK_FLOOR_BYTES,
+    progress: Callable[[int], object] = lambda _count: None,
+) -> Prepared:
+    """Seal ``sources`` (and a large ``body``) into the home. Blocking; durable when it returns.
+
+    ``progress`` is told the plain bytes of each chunk as it is done. Raises :class:`Refused`
+    for too many or too large files, :class:`NoRoom` before the disk falls under the floor.
+    """
+    if len(sources) > limits.ATTACHMENTS:
+        raise Refused(
+            "too-many-files", f"{len(sources)} attachments, at most {limits.ATTACHMENTS} are allowed"
+        )
+    content_key = ContentKey.generate()
+    outside = len(body) > limits.INLINE_BODY_BYTES
+    total_bytes = sum(source.size_bytes for source in sources) + (len(body) if outside else 0)
+    check_room(home, total_bytes, floor_bytes)
+    if not sources and not outside:
+        return Prepared(content_key, body, body_outside=False, files=(), body_digest=blake2b(body))
+    sealed: list[SealedFile] = []
+    try:
+        if outside:
+            sealed.append(_seal(home, content_key, None, _slices(body), len(body), progress))
+        for source in sources:
+            chunks = _chunks(source.stream)
+            sealed.append(_seal(home, content_key, source, chunks, source.size_bytes, progress))
+    except BaseException:
+        discard(home, sealed)
+        raise
+    fsync_directory(home / OUTGOING)
+    return Prepared(content_key, b"" if outside else body, outside, tuple(sealed), blake2b(body))
+
+
+def discard(home: Path, files: Iterable[SealedFile]) -> None:
+    """Remove sealed files that no message owns."""
+    for file in files:
+        (home / file.path).unlink(missing_ok=True)
+
+
+def orphans(home: Path, owned: set[str]) -> list[Path]:
+    """Return the files in ``outgoing/`` whose relative path is not in ``owned``."""
+    directory = home / OUTGOING
+    if not directory.is_dir():
+        return []
+    return [path for path in directory.iterdir() if str(path.relative_to(home)) not in owned]
+
+
+def check_room(home: Path, needed_bytes: int, floor_bytes: int) -> None:
+    """Raise :class:`NoRoom` if ``needed_bytes`` more would leave less than the floor."""
+    free = free_bytes(home)
+    if free - needed_bytes < floor_bytes:
+        raise NoRoom(
+            "no-room",
+            f"{needed_bytes} bytes are needed, {free} are free and {floor_bytes} must stay free: "
+            "make room on this disk, then send again",
+        )
+
+
+def _seal(
+    home: Path,
+    content_key: ContentKey,
+    source: Source | None,
+    chunks: Iterator[bytes],
+    size_bytes: int,
+    progress: Callable[[int], object],
+) -> SealedFile:
+    identifier = random_bytes(limits.ID_BYTES)
+    sealer = filestream.ChunkSealer(attachment_key(content_key, identifier))
+    root, digest, done_bytes = filestream.RootHash(), blake2b_stream(), 0
+    directory = home / OUTGOING
+    directory.mkdir(mode=0o700, exist_ok=True)
+    path = directory / identifier.hex()
+    count = filestream.chunk_count(size_bytes)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as sealed_file:
+            for index in range(count):
+                plain = next(chunks, b"")
+                done_bytes += len(plain)
+                sealed = sealer.seal_chunk(index, index == count - 1, plain)
+                root.add(filestream.leaf_hash(index, sealed))
+                digest.update(plain)
+                sealed_file.write(sealed)
+                progress(len(plain))
+            if done_bytes != size_bytes or next(chunks, b""):
+                raise Refused("file-changed", f"{_title(source)} changed its size while it was being read")
+            sealed_file.flush()
+            os.fsync(sealed_file.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    named = None
+    if source is not None:
+        named = NamedFile(safe_name(source.name), source.media_type, digest.digest())
+    ref = AttachmentRef(identifier, size_bytes, root.digest())
+    return SealedFile(ref, named, f"{OUTGOING}/{identifier.hex()}")
+
+
+def _title(source: Source | None) -> str:
+    return "the body" if source is None else f"{source.name!r}"
+
+
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    while chunk := stream.read(filestream.CHUNK_BYTES):
+        yield chunk
+
+
+def _slices(body: bytes) -> Iterator[bytes]:
+    for start in range(0, len(body), filestream.CHUNK_BYTES):
+        yield body[start : start + filestream.CHUNK_BYTES]

@@ -1,0 +1,129 @@
+"""Who this node is: its keys, its credential, and the hub and authority it trusts.
+
+``keys`` (three private keys) and ``identity.json`` (public) lie in the home, mode 0600.
+Both are written by ``wasl-node join`` and read by every process that works on the home.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from crypto import identity as statements
+from crypto import keystore, sealing
+from crypto.errors import CryptoError
+from crypto.keys import LinkPrivateKey, LinkPublicKey, SealingPrivateKey, SigningPrivateKey, SigningPublicKey
+from nodes.link.errors import NodeError
+from protocols.link.envelope import Receipt, SignedReceipt, encode
+from runtime.home import read_bounded, write_private
+
+KEYS: Final = "keys"
+IDENTITY: Final = "identity.json"
+_FILE_BYTES: Final = 64 * 1_024
+
+
+class _IdentityFile(Struct, frozen=True):
+    """``identity.json``: bytes are base64."""
+
+    facility: str
+    hub: str
+    hub_name: str
+    hub_key: bytes
+    authority_key: bytes
+    credential: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NodeKeys:
+    """The private half. ``repr`` of a key shows its fingerprint only."""
+
+    link: LinkPrivateKey
+    signing: SigningPrivateKey
+    sealing: SealingPrivateKey
+
+    @classmethod
+    def generate(cls) -> NodeKeys:
+        """Return fresh keys."""
+        return cls(LinkPrivateKey.generate(), SigningPrivateKey.generate(), SealingPrivateKey.generate())
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Everything a node must know before it speaks. ``hub`` is ``host:port``."""
+
+    facility: str
+    hub: str
+    hub_name: str
+    hub_key: LinkPublicKey
+    authority_key: SigningPublicKey
+    credential: statements.Credential
+    credential_blob: bytes
+    keys: NodeKeys
+
+    def sign_receipt(self, receipt: Receipt) -> bytes:
+        """Return the receipt with this facility's signature, encoded."""
+        data = encode(receipt)
+        return encode(SignedReceipt(data, sealing.sign_receipt(self.keys.signing, data)))
+
+
+def save_keys(home: Path, keys: NodeKeys) -> None:
+    """Write the private keys; before they are ever used, so that a retried join is the same node."""
+    named = {"link": keys.link, "signing": keys.signing, "sealing": keys.sealing}
+    write_private(home / KEYS, keystore.encode(named))
+
+
+def load_keys(home: Path) -> NodeKeys | None:
+    """Return the private keys, None if there are none yet; :class:`NodeError` names a damaged file."""
+    path = home / KEYS
+    if not path.exists():
+        return None
+    try:
+        found = keystore.parse(read_bounded(path, _FILE_BYTES))
+        return NodeKeys(found.link(), found.signing(), found.sealing())
+    except CryptoError as fault:
+        raise NodeError("keys", f"{path}: {fault}") from None
+
+
+def save_identity(home: Path, identity: Identity) -> None:
+    """Write what ``join`` learned."""
+    file = _IdentityFile(
+        identity.facility,
+        identity.hub,
+        identity.hub_name,
+        bytes(identity.hub_key),
+        bytes(identity.authority_key),
+        identity.credential_blob,
+    )
+    write_private(home / IDENTITY, msgspec.json.format(msgspec.json.encode(file), indent=2))
+
+
+def load_identity(home: Path) -> Identity:
+    """Return who this node is; :class:`NodeError` says what is missing or damaged, and what to do."""
+    path = home / IDENTITY
+    keys = load_keys(home)
+    if keys is None or not path.exists():
+        raise NodeError(
+            "not-joined", f"{home} belongs to no network yet: run `wasl-node join CODE --home {home}` first"
+        )
+    try:
+        file = msgspec.json.decode(read_bounded(path, _FILE_BYTES), type=_IdentityFile)
+        authority = SigningPublicKey(file.authority_key)
+        credential = statements.verify(file.credential, authority)
+        if not isinstance(credential, statements.Credential):
+            raise NodeError("identity", f"{path}: `credential` is another kind of statement")
+        return Identity(
+            file.facility,
+            file.hub,
+            file.hub_name,
+            LinkPublicKey(file.hub_key),
+            authority,
+            credential,
+            file.credential,
+            keys,
+        )
+    except (CryptoError, msgspec.MsgspecError) as fault:
+        raise NodeError("identity", f"{path}: {fault}") from None

@@ -1,0 +1,200 @@
+"""What arrived here, and whether somebody took it.
+
+A row is written once, in the transaction whose commit is the delivery (``accept``), and
+holds the signed receipt that answered the hub, so that a repeat gets the same answer. It
+waits in state DELIVERED until an application took it (PROCESSED) or refused it (REFUSED);
+``conclude`` records that together with the signed receipt for the sender, in one
+transaction, so neither can be lost without the other.
+
+Order: within one priority as they came; STAT before ROUTINE.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from crypto import sealing
+from crypto.keys import SigningPublicKey
+from nodes.link import addressbook
+from nodes.link.errors import NotFound, Refused
+from nodes.link.identity import Identity
+from nodes.link.ids import id_text
+from nodes.link.tables import inbox, inbox_files, receipts
+from protocols.link import limits
+from protocols.link.envelope import Priority, Receipt, State, facility_of
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedFile:
+    """An attachment that arrived: ``path`` (relative to the home) holds the plain bytes."""
+
+    name: str
+    media_type: str
+    size: int
+    digest: bytes
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message that arrived, for one of our mailboxes. ``body`` is empty if ``body_path`` is set."""
+
+    seq: int
+    id: bytes
+    sender: str
+    recipient: str
+    kind: str
+    priority: Priority
+    subject: str
+    patient: str
+    key: str
+    body: bytes = field(repr=False)
+    body_path: str | None
+    created_ms: int
+    received_ms: int
+    state: State
+    code: str
+    handed_ms: int | None
+    files: tuple[ReceivedFile, ...]
+
+
+def waiting(
+    connection: Connection,
+    *,
+    recipients: tuple[str, ...] | None = None,
+    limit: int,
+    unhanded_only: bool = False,
+) -> list[Received]:
+    """Return what nobody has taken yet, in the order in which it is due; ``recipients`` are addresses."""
+    query = (
+        select(inbox)
+        .where(inbox.c.state == int(State.DELIVERED))
+        .order_by(inbox.c.priority.desc(), inbox.c.seq)
+        .limit(limit)
+    )
+    if recipients is not None:
+        query = query.where(inbox.c.recipient.in_(recipients))
+    if unhanded_only:
+        query = query.where(inbox.c.handed_ms.is_(None))
+    return _received(connection, query)
+
+
+def listing(connection: Connection, *, recipient: str | None = None, limit: int = 1_000) -> list[Received]:
+    """Return what arrived, oldest first, the latest ``limit`` of it; bodies included."""
+    query = select(inbox).order_by(inbox.c.seq.desc()).limit(limit)
+    if recipient is not None:
+        query = query.where(inbox.c.recipient == recipient)
+    return _received(connection, query)[::-1]
+
+
+def find(connection: Connection, identifier: bytes, recipient: str | None = None) -> Received:
+    """Return one received message; :class:`NotFound` if it is not here."""
+    query = select(inbox).where(inbox.c.id == identifier).order_by(inbox.c.seq)
+    if recipient is not None:
+        query = query.where(inbox.c.recipient == recipient)
+    found = _received(connection, query.limit(1))
+    if not found:
+        raise NotFound("not-found", f"no message {id_text(identifier)} has arrived here")
+    return found[0]
+
+
+def read_body(received: Received, home: Path) -> bytes:
+    """Return the body, wherever it is kept."""
+    return received.body if received.body_path is None else (home / received.body_path).read_bytes()
+
+
+def hand(connection: Connection, seq: int, now_ms: int) -> None:
+    """Note that a message was laid out for the application; it is not taken yet."""
+    connection.execute(update(inbox).where(inbox.c.seq == seq).values(handed_ms=now_ms))
+
+
+def handed(connection: Connection, limit: int) -> list[Received]:
+    """Return what was laid out and not taken yet."""
+    query = (
+        select(inbox)
+        .where(inbox.c.state == int(State.DELIVERED), inbox.c.handed_ms.is_not(None))
+        .order_by(inbox.c.seq)
+        .limit(limit)
+    )
+    return _received(connection, query)
+
+
+def conclude(
+    connection: Connection,
+    identity: Identity,
+    seq: int,
+    state: State,
+    now_ms: int,
+    *,
+    code: str = "",
+    answer: bytes = b"",
+) -> bool:
+    """Record that the application took (PROCESSED) or refused (REFUSED) a message, and tell its sender.
+
+    ``answer`` is what the application said (an HL7 acknowledgement, a text), at most
+    ``DETAIL_BYTES``, cut if longer; it is sealed for the sender's node. Returns False, and
+    changes nothing, if the message was concluded before.
+    """
+    if state not in (State.PROCESSED, State.REFUSED):
+        raise Refused("bad-state", f"a message is concluded as processed or refused, not {state.word}")
+    row = connection.execute(select(inbox).where(inbox.c.seq == seq)).one_or_none()
+    if row is None or row.state != int(State.DELIVERED):
+        return False
+    connection.execute(update(inbox).where(inbox.c.seq == seq).values(state=int(state), code=code))
+    receipt = Receipt(
+        version=1,
+        message_id=row.id,
+        digest=row.digest,
+        sender=row.sender,
+        recipient=row.recipient,
+        state=state,
+        code=code[: limits.REASON_CODE_CHARS],
+        at_ms=now_ms,
+        signer_serial=identity.credential.serial,
+        detail=_seal_answer(connection, identity.authority_key, row.sender, answer),
+    )
+    connection.execute(
+        insert(receipts).values(
+            id=row.id,
+            sender=row.sender,
+            recipient=row.recipient,
+            state=int(state),
+            receipt=identity.sign_receipt(receipt),
+        )
+    )
+    return True
+
+
+def _seal_answer(connection: Connection, authority: SigningPublicKey, sender: str, answer: bytes) -> bytes:
+    if not answer:
+        return b""
+    credentials = addressbook.credentials_of(connection, facility_of(sender), authority)
+    if not credentials:
+        return b""
+    return sealing.seal_detail(credentials[0].sealing_key, answer[: limits.DETAIL_BYTES])
+
+
+def _received(connection: Connection, query: Any) -> list[Received]:
+    rows = connection.execute(query).all()
+    files: dict[int, list[ReceivedFile]] = {}
+    seqs = [row.seq for row in rows]
+    if seqs:
+        found = connection.execute(
+            select(inbox_files).where(inbox_files.c.inbox_seq.in_(seqs)).order_by(inbox_files.c.position)
+        )
+        for file in found:
+            files.setdefault(file.inbox_seq, []).append(
+                ReceivedFile(file.name, file.media_type, file.size, file.digest, file.path)
+            )
+    return [
+        Received(
+            row.seq, row.id, row.sender, row.recipient, row.kind, Priority(row.priority), row.subject,
+            row.patient, row.key, row.body, row.body_path, row.created_ms, row.received_ms, State(row.state),
+            row.code, row.handed_ms, tuple(files.get(row.seq, ())),
+        )
+        for row in rows
+    ]  # fmt: skip

@@ -1,0 +1,163 @@
+"""The counter: where every door inside the daemon puts, waits, takes and concludes.
+
+It joins the stores (``outbox``, ``inbox``), which are plain functions over a connection, to
+the daemon's group commit, and carries the hints: who changed a table says so with
+``outbox_changed`` or ``inbox_changed``, and whoever waits looks at the table again. A lost
+hint costs time (``POLL_S``), never a message: the table is the truth.
+
+Processes beside the daemon (the command line, the desk) call the stores themselves and
+send a poke.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection
+from twisted.internet.defer import Deferred
+
+from nodes.link import files, inbox, outbox
+from nodes.link.identity import Identity
+from protocols.link import limits
+from protocols.link.envelope import State
+from runtime.clock import Clock
+from runtime.database import Database
+from runtime.executors import Executor
+
+POLL_S: Final = 5.0
+"""How often a waiter looks at the table although nobody told it to."""
+
+_T = TypeVar("_T")
+
+
+Wake = Callable[[], object]
+"""Told that something may have changed; must be cheap and must not raise."""
+
+
+class Post:
+    """The node's stores as the daemon's own parts use them; lives in the reactor's thread."""
+
+    def __init__(
+        self,
+        *,
+        home: Path,
+        identity: Identity,
+        database: Database,
+        clock: Clock,
+        sealer: Executor,
+        floor_bytes: int = files.DISK_FLOOR_BYTES,
+    ) -> None:
+        self.home = home
+        self.identity = identity
+        self.database = database
+        self.clock = clock
+        self._sealer = sealer
+        self._floor_bytes = floor_bytes
+        self._outbox_wakes: list[Wake] = []
+        self._inbox_wakes: list[Wake] = []
+        self._waiters: dict[bytes, list[Callable[[], None]]] = {}
+
+    # ── sending ────────────────────────────────────────────────────────────────────────
+
+    async def prepare(self, body: bytes, sources: Sequence[files.Source] = ()) -> files.Prepared:
+        """Seal a body and its files; in a thread if there is anything to write. See ``files.prepare``."""
+        if not sources and len(body) <= limits.INLINE_BODY_BYTES:
+            return files.prepare(self.home, body, floor_bytes=self._floor_bytes)
+        return await self._sealer.run(
+            lambda: files.prepare(self.home, body, sources, floor_bytes=self._floor_bytes)
+        )
+
+    async def put(self, draft: outbox.Draft) -> outbox.Put:
+        """Commit a message to the outbox: durable when this returns. Raises as ``outbox.put`` does."""
+        now_ms = self.clock.now_ms()
+        try:
+            done = await self.database.write(lambda connection: outbox.put(connection, draft, now_ms))
+        except BaseException:
+            files.discard(self.home, draft.prepared.files)
+            raise
+        if done.fresh:
+            self.outbox_changed(done.id)
+        else:
+            files.discard(self.home, draft.prepared.files)
+        return done
+
+    async def wait_for(self, identifier: bytes, states: frozenset[State], timeout_s: float) -> outbox.Sent:
+        """Return the message once its overall state is one of ``states``, or as it is after ``timeout_s``."""
+        deadline_s = self.clock.monotonic_s() + timeout_s
+        while True:
+            changed = self._changed(identifier, min(POLL_S, max(0.0, deadline_s - self.clock.monotonic_s())))
+            sent = await self.read(lambda connection: outbox.find(connection, identifier))
+            if sent.state in states or self.clock.monotonic_s() >= deadline_s:
+                changed.cancel()
+                return sent
+            await changed
+
+    # ── receiving ──────────────────────────────────────────────────────────────────────
+
+    async def conclude(self, seq: int, state: State, *, code: str = "", answer: bytes = b"") -> bool:
+        """Record that an application took or refused message ``seq``; see ``inbox.conclude``."""
+        now_ms = self.clock.now_ms()
+        done = await self.database.write(
+            lambda connection: inbox.conclude(
+                connection, self.identity, seq, state, now_ms, code=code, answer=answer
+            )
+        )
+        if done:
+            self.outbox_changed()
+        return done
+
+    def read(self, operation: Callable[[Connection], _T]) -> Deferred[_T]:
+        """Read from the stores: ``await post.read(lambda c: inbox.waiting(c, limit=10))``."""
+        return self.database.read(operation)
+
+    # ── hints ──────────────────────────────────────────────────────────────────────────
+
+    def on_outbox(self, wake: Wake) -> None:
+        """Call ``wake`` whenever there may be something to send (a message, a receipt)."""
+        self._outbox_wakes.append(wake)
+
+    def on_inbox(self, wake: Wake) -> None:
+        """Call ``wake`` whenever something may have arrived."""
+        self._inbox_wakes.append(wake)
+
+    def outbox_changed(self, *identifiers: bytes) -> None:
+        """Tell the link that there is something to send, and waiters that these messages moved."""
+        for wake in self._outbox_wakes:
+            wake()
+        self.moved(identifiers)
+
+    def inbox_changed(self) -> None:
+        """Tell the gateways that something arrived."""
+        for wake in self._inbox_wakes:
+            wake()
+
+    def moved(self, identifiers: Sequence[bytes]) -> None:
+        """Tell waiters that the states of these messages changed."""
+        for identifier in identifiers:
+            for tell in self._waiters.pop(identifier, ()):
+                tell()
+
+    def poked(self) -> None:
+        """Another process changed something: look at everything."""
+        self.outbox_changed(*list(self._waiters))
+        self.inbox_changed()
+
+    def _changed(self, identifier: bytes, timeout_s: float) -> Deferred[None]:
+        """Fire when ``identifier`` moves, or after ``timeout_s``; cancel it when unused."""
+
+        def finish() -> None:
+            timer.cancel()
+            tellers = self._waiters.get(identifier, [])
+            if finish in tellers:
+                tellers.remove(finish)
+                if not tellers:
+                    del self._waiters[identifier]
+            if not result.called:
+                result.callback(None)
+
+        result: Deferred[None] = Deferred(lambda _: finish())
+        timer = self.clock.call_later(timeout_s, finish)
+        self._waiters.setdefault(identifier, []).append(finish)
+        return result

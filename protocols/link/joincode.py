@@ -1,0 +1,93 @@
+"""The one-time join code: one line to paste that lets one facility in.
+
+It carries all that a new node must know and must not learn from the network: where the
+hub is, the hub's name and key, the authority's key, which invitation this is, and the
+secret that proves it. Whoever holds it before its use can join in the facility's name, so
+it travels like a password and works once.
+
+    "wasl1-" base64url( payload || BLAKE2b-64(payload, person "wasl code") ), no padding
+
+payload: MessagePack array of the fields of :class:`JoinCode`. The pre-shared key of the
+handshake is BLAKE2b-256 of the secret under person ``wasl join``, bound to the invitation.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from crypto.primitives import blake2b, constant_time_equal
+from protocols.link.envelope import Digest, Facility, Id
+from protocols.link.errors import RemoteError
+from protocols.link.limits import HUB_NAME_CHARS
+
+PREFIX: Final = "wasl1-"
+CODE_CHARS: Final = 700
+_CHECK_BYTES: Final = 8
+
+Endpoint = Annotated[str, Meta(max_length=255, pattern=r"^.+:[0-9]{1,5}\Z")]
+
+
+class JoinCode(Struct, array_like=True, frozen=True):
+    """What an invitation tells a new node. ``hub`` is ``host:port``."""
+
+    hub: Endpoint
+    hub_name: Annotated[str, Meta(min_length=1, max_length=HUB_NAME_CHARS)]
+    hub_key: Digest
+    authority_key: Digest
+    facility: Facility
+    invitation: Id
+    secret: Digest
+
+    def __repr__(self) -> str:
+        """Name the facility and the hub; never the secret."""
+        return f"<JoinCode {self.facility} at {self.hub}>"
+
+    @property
+    def psk(self) -> bytes:
+        """The handshake's pre-shared key, 32 bytes."""
+        return join_psk(self.invitation, self.secret)
+
+
+_decoder = msgspec.msgpack.Decoder(JoinCode)
+
+
+def join_psk(invitation: bytes, secret: bytes) -> bytes:
+    """Return the pre-shared key of an invitation; all that the hub needs to keep of the secret."""
+    return blake2b(invitation, key=secret, person=b"wasl join")
+
+
+def encode_joincode(code: JoinCode) -> str:
+    """Return the line to paste."""
+    payload = msgspec.msgpack.encode(code)
+    data = payload + _check(payload)
+    return PREFIX + base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def decode_joincode(line: str) -> JoinCode:
+    """Read a pasted line; :class:`RemoteError` says what is wrong with it without repeating it."""
+    text = "".join(line.split())
+    if not text.startswith(PREFIX):
+        raise RemoteError("join-code", f"a join code begins with {PREFIX}")
+    if len(text) > CODE_CHARS:
+        raise RemoteError("join-code", f"{len(text)} characters, a join code has at most {CODE_CHARS}")
+    encoded = text[len(PREFIX) :]
+    try:
+        data = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise RemoteError("join-code", "a character that no join code has; copy the whole line") from None
+    payload, check = data[:-_CHECK_BYTES], data[-_CHECK_BYTES:]
+    if not constant_time_equal(check, _check(payload)):
+        raise RemoteError("join-code", "incomplete or mistyped (its check sum is wrong); copy the whole line")
+    try:
+        return _decoder.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
+        raise RemoteError("join-code", f"made by another version of Wasl: {problem}") from None
+
+
+def _check(payload: bytes) -> bytes:
+    return blake2b(payload, size=_CHECK_BYTES, person=b"wasl code")
