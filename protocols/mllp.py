@@ -162,7 +162,7 @@ class FrameReader:
         return True
 
     def _find_boundary(self) -> int:
-        """Offset of the next boundary, or -1. Plain frames never reach the pattern: it costs ten times more."""
+        """Offset of the next boundary, or -1; plain frames never reach the pattern, ten times as dear."""
         buffer, start = self._buffer, self._scanned
         at = buffer.find(_FS, start)
         if at < 0:
