@@ -1,0 +1,105 @@
+"""Batch files and streams: each message's exact bytes, and honest notes about the wrapping."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocols.hl7 import batch
+from protocols.hl7.batch import is_batch, read_batch, split
+from protocols.hl7.er7 import MalformedMessage
+
+A = b"MSH|^~\\&|a|b|c|d|2026||ADT^A01|1|P|2.5\rPID|1\r"
+B = b"MSH|^~\\&|a|b|c|d|2026||ADT^A01|2|P|2.5\rPID|2\r"
+FHS, BHS = b"FHS|^~\\&|x\r", b"BHS|^~\\&|y\r"
+
+FILES = {
+    "one message": (A, [A], ()),
+    "stream": (A + B, [A, B], ()),
+    "stream with blank lines": (A + b"\r\n\r\n" + B + b"\r\n", [A, B], ()),
+    "stream with MLLP marks": (b"\x0b" + A + b"\x1c\r\x0b" + B + b"\x1c\r", [A, B], ()),
+    "line feeds": (
+        A.replace(b"\r", b"\n") + B.replace(b"\r", b"\n"),
+        [A.replace(b"\r", b"\n"), B.replace(b"\r", b"\n")],
+        (),
+    ),
+    "CR LF": (A.replace(b"\r", b"\r\n") * 2, [A.replace(b"\r", b"\r\n")] * 2, ()),
+    "no final CR": (A + B[:-1], [A, B[:-1]], ()),
+    "batch": (BHS + A + B + b"BTS|2\r", [A, B], ()),
+    "file": (FHS + BHS + A + b"BTS|1\r" + BHS + B + b"BTS|1\rFTS|2\r", [A, B], ()),
+    "byte order mark": (b"\xef\xbb\xbf" + BHS + A + b"BTS|1\r", [A], ()),
+    "count too high": (
+        BHS + A + B + b"BTS|3|declared three\r",
+        [A, B],
+        ("BTS-1 declares 3 messages, there are 2",),
+    ),
+    "batches miscounted": (
+        FHS + BHS + A + b"BTS|1\rFTS|4\r",
+        [A],
+        ("FTS-1 declares 4 batches, there are 1",),
+    ),
+    "no count": (BHS + A + b"BTS\r", [A], ()),
+    "count is no number": (BHS + A + b"BTS|one\r", [A], ("BTS-1 is 'one', not a number of messages",)),
+    "count of many digits": (
+        BHS + A + b"BTS|" + b"9" * 5000,
+        [A],
+        ("BTS-1 is '9999999999999999', not a number of messages",),
+    ),
+    "no trailers": (FHS + BHS + A, [A], ("FHS without FTS", "BHS without BTS")),
+    "no headers": (A + b"BTS|1\rFTS|0\r", [A], ("BTS without BHS", "FTS without FHS")),
+    "segments outside": (
+        BHS + b"NTE|1\r" + A + b"BTS|1\r",
+        [A],
+        ("segments after BHS belong to no message and were left out",),
+    ),
+    "other separator": (b"BHS$%~\\&$\r" + A + b"BTS$7\r", [A], ("BTS-1 declares 7 messages, there are 1",)),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files(name: str) -> None:
+    raw, messages, notes = FILES[name]
+    found = read_batch(raw)
+    assert list(found.messages) == messages
+    assert found.notes == notes
+    if name != "no headers":  # a message with a trailer alone is a message
+        assert split(raw) == messages
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [A, b"", b"hello", b"\xef\xbb\xbf" + A, b"\x0b" + A + b"\x1c\r", A + b"NTE|1||MSH|x\r", A + b"MSHX|1\r"],
+)
+def test_a_single_message_is_left_alone(raw: bytes) -> None:
+    assert not is_batch(raw)
+    assert split(raw) == [raw]
+
+
+@pytest.mark.parametrize("raw", [b"", b"hello", b"x\r" + A, FHS, FHS + BHS + b"BTS|0\rFTS|1\r"])
+def test_what_holds_no_message_is_refused(raw: bytes) -> None:
+    with pytest.raises(MalformedMessage):
+        read_batch(raw)
+
+
+def test_the_number_of_messages_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "MAX_MESSAGES", 3)
+    assert len(split(A * 3)) == 3
+    with pytest.raises(MalformedMessage, match="more than 3 messages"):
+        split(A * 4)
+
+
+@given(st.lists(st.sampled_from([A, B, A.replace(b"\r", b"\n")]), min_size=2), st.booleans())
+def test_what_was_joined_comes_apart(messages: list[bytes], wrapped: bool) -> None:
+    raw = b"".join(messages)
+    if wrapped:
+        raw = FHS + BHS + raw + b"BTS|%d\rFTS|1\r" % len(messages)
+    assert read_batch(raw).messages == tuple(messages)
+    assert read_batch(raw).notes == ()
+
+
+@given(st.binary(max_size=200))
+def test_foreign_bytes_raise_nothing_else(noise: bytes) -> None:
+    for raw in (noise, FHS + noise, A + noise + A, BHS + A + b"BTS" + noise):
+        try:
+            split(raw)
+        except MalformedMessage:
+            continue
