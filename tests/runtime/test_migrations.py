@@ -175,8 +175,8 @@ def test_the_check_accepts_equal_schemas(package: Package, tmp_path: Path) -> No
 
 ONE_CHECK_MORE = (
     'op.execute("DROP TABLE bed");'
-    'op.execute("CREATE TABLE bed (id INTEGER NOT NULL, note VARCHAR, ward INTEGER NOT NULL, PRIMARY KEY (id), '
-    'CHECK (id > 0), FOREIGN KEY(ward) REFERENCES ward (id) ON DELETE CASCADE)");'
+    'op.execute("CREATE TABLE bed (id INTEGER NOT NULL, note VARCHAR, ward INTEGER NOT NULL, '
+    'PRIMARY KEY (id), CHECK (id > 0), FOREIGN KEY(ward) REFERENCES ward (id) ON DELETE CASCADE)");'
     'op.create_index("bed_by_ward", "bed", ["ward"])'
 )
 
