@@ -117,7 +117,7 @@ def test_a_cause_brings_its_traceback() -> None:
     stream = io.StringIO()
     set_up(stream)
     try:
-        raise OSError("disk gone")  # noqa: TRY301  # the traceback is what is tested
+        raise OSError("disk gone")  # the traceback is what is tested
     except OSError as error:
         event(LOGGER, logging.ERROR, "commit failed", cause=error)
     assert "OSError: disk gone" in json.loads(stream.getvalue())["traceback"]
