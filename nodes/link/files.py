@@ -158,7 +158,7 @@ def _seal(
             for index in range(count):
                 plain = next(chunks, b"")
                 done_bytes += len(plain)
-                sealed = sealer.seal_chunk(index, index == count - 1, plain)
+                sealed = sealer.seal(index, index == count - 1, plain)
                 root.add(filestream.leaf_hash(index, sealed))
                 digest.update(plain)
                 sealed_file.write(sealed)

@@ -25,7 +25,7 @@ def plain_chunks(path: Path, content_key: ContentKey, ref: AttachmentRef) -> Ite
     total = filestream.chunk_count(ref.size)
     with path.open("rb") as file:
         for index in range(total):
-            yield opener.open_chunk(index, index == total - 1, file.read(filestream.SEALED_CHUNK_BYTES))
+            yield opener.open(index, index == total - 1, file.read(filestream.SEALED_CHUNK_BYTES))
 
 
 def read_sealed(path: Path, content_key: ContentKey, ref: AttachmentRef) -> bytes:
