@@ -1,19 +1,18 @@
 """From a TOML file to settings, and from a few given values to a first file."""
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import TypeVar
-
-import msgspec
 
 from config.errors import Fault, SettingsError
 from config.schema import Place, Section, UnreadableError
 
 S = TypeVar("S")
 
+SAMPLES = Path(__file__).parent / "samples"
 MAX_FILE_BYTES = 1 << 20
 """Longer than any settings a person writes."""
 
@@ -83,9 +82,9 @@ def _key(key: str) -> str:
 
 def _value(value: object) -> str:
     # JSON's strings, numbers, booleans and lists are TOML's too, but for DEL, which TOML wants escaped.
-    return _OUTSIDE_TOML.sub(r"\\u007f", msgspec.json.encode(value).decode("utf-8"))
+    return _OUTSIDE_TOML.sub(r"\\u007f", json.dumps(value, ensure_ascii=False))
 
 
 def sample(name: str) -> str:
     """Return the commented sample ``hub.toml`` or ``node.toml``."""
-    return resources.files("config").joinpath("samples", name).read_text(encoding="utf-8")
+    return (SAMPLES / name).read_text(encoding="utf-8")

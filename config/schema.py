@@ -17,11 +17,10 @@ up only when all have been looked at. Kinds do no input or output; :mod:`config.
 
 import dataclasses
 import difflib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform, overload
-
-import msgspec
 
 from config.errors import Fault
 from config.fields import UnfitError
@@ -67,7 +66,7 @@ def _as_toml(value: object) -> str:
     if isinstance(value, dict):
         return "{…}"
     shown = (
-        msgspec.json.encode(value).decode("utf-8")
+        json.dumps(value, ensure_ascii=False, default=str)
         if isinstance(value, (str, bool, int, list))
         else str(value)
     )

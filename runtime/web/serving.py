@@ -80,6 +80,11 @@ class BoundedRequest(Request):
         if not self._refused:
             super().process()
 
+    def render(self, resrc: Any) -> None:
+        """Answer without telling which server, in which version, this is."""
+        self.responseHeaders.removeHeader(b"server")
+        super().render(resrc)
+
     @property
     def _max_body_bytes(self) -> int:
         return self.channel.site.limits.max_body_bytes

@@ -42,6 +42,7 @@ def test_alive(status: Status) -> None:
     code, head, body = status.request("/healthz")
     assert (code, body) == (200, "ok\n")
     assert "cache-control: no-store" in head
+    assert "server:" not in head
 
 
 def test_ready_when_every_check_passes(status: Status) -> None:
