@@ -27,6 +27,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
 from config.errors import SettingsError
 from runtime.clock import Clock, Handle, ReactorClock
@@ -173,7 +174,10 @@ class _Running:
             if late is not None:
                 late.cancel()
 
-    def _over(self, _result: object) -> None:
+    def _over(self, result: object) -> None:
+        if isinstance(result, Failure):  # a fault in this module itself: still no silent success
+            self.life.exit_code = EXIT_FAILED
+            event(_LOG, logging.ERROR, "failed", cause=result.value)
         self._supervisor.close()
         self._reactor.stop()
 
