@@ -83,12 +83,34 @@ def waiting(
     return _received(connection, query)
 
 
-def listing(connection: Connection, *, recipient: str | None = None, limit: int = 1_000) -> list[Received]:
-    """Return what arrived, oldest first, the latest ``limit`` of it; bodies included."""
+def waiting_recipients(connection: Connection) -> list[str]:
+    """Return the addresses for which something waits that was not laid out anywhere yet."""
+    query = select(inbox.c.recipient).where(
+        inbox.c.state == int(State.DELIVERED), inbox.c.handed_ms.is_(None)
+    )
+    return list(connection.execute(query.distinct().order_by(inbox.c.recipient)).scalars())
+
+
+def listing(
+    connection: Connection,
+    *,
+    recipient: str | None = None,
+    limit: int = 1_000,
+    states: tuple[State, ...] | None = None,
+) -> list[Received]:
+    """Return what arrived (in ``states``), oldest first, the latest ``limit`` of it; bodies included."""
     query = select(inbox).order_by(inbox.c.seq.desc()).limit(limit)
     if recipient is not None:
         query = query.where(inbox.c.recipient == recipient)
+    if states is not None:
+        query = query.where(inbox.c.state.in_([int(state) for state in states]))
     return _received(connection, query)[::-1]
+
+
+def recipients_of(connection: Connection, identifier: bytes) -> list[str]:
+    """Return the mailboxes here that one message came to, as addresses; empty if it is not here."""
+    query = select(inbox.c.recipient).where(inbox.c.id == identifier)
+    return list(connection.execute(query.distinct().order_by(inbox.c.recipient)).scalars())
 
 
 def find(connection: Connection, identifier: bytes, recipient: str | None = None) -> Received:
@@ -112,15 +134,15 @@ def hand(connection: Connection, seq: int, now_ms: int) -> None:
     connection.execute(update(inbox).where(inbox.c.seq == seq).values(handed_ms=now_ms))
 
 
-def handed(connection: Connection, limit: int) -> list[Received]:
-    """Return what was laid out and not taken yet."""
+def handed(connection: Connection, *, after_seq: int = 0, limit: int) -> list[tuple[int, bytes]]:
+    """Return (seq, id) of what was laid out and not taken yet, from the one after ``after_seq`` on."""
     query = (
-        select(inbox)
-        .where(inbox.c.state == int(State.DELIVERED), inbox.c.handed_ms.is_not(None))
+        select(inbox.c.seq, inbox.c.id)
+        .where(inbox.c.state == int(State.DELIVERED), inbox.c.handed_ms.is_not(None), inbox.c.seq > after_seq)
         .order_by(inbox.c.seq)
         .limit(limit)
     )
-    return _received(connection, query)
+    return [(row.seq, row.id) for row in connection.execute(query)]
 
 
 def conclude(
