@@ -150,6 +150,16 @@ def version(connection: Connection) -> int:
     )
 
 
+def mailboxes_of(connection: Connection, facility: str) -> frozenset[str] | None:
+    """Return the names of a facility's mailboxes, None if this copy does not know the facility (yet)."""
+    row = connection.execute(
+        select(addressbook.c.mailboxes).where(
+            addressbook.c.name == facility, addressbook.c.is_group.is_(False)
+        )
+    ).one_or_none()
+    return None if row is None else frozenset(entry.name for entry in _mailboxes.decode(row.mailboxes))
+
+
 def entries(connection: Connection) -> list[Entry]:
     """Return everything in the copy, by name, groups last."""
     rows = connection.execute(select(addressbook).order_by(addressbook.c.is_group, addressbook.c.name)).all()

@@ -25,7 +25,7 @@ from nodes.link.identity import Identity
 from nodes.link.ids import id_text
 from nodes.link.tables import inbox, inbox_files, receipts
 from protocols.link import limits
-from protocols.link.envelope import Priority, Receipt, State, facility_of
+from protocols.link.envelope import FILE_KIND, Priority, Receipt, State, facility_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,12 @@ def waiting(
     recipients: tuple[str, ...] | None = None,
     limit: int,
     unhanded_only: bool = False,
+    hl7_only: bool = False,
 ) -> list[Received]:
-    """Return what nobody has taken yet, in the order in which it is due; ``recipients`` are addresses."""
+    """Return what nobody has taken yet, in the order in which it is due; ``recipients`` are addresses.
+
+    ``unhanded_only`` leaves out what was laid out for the application, ``hl7_only`` what is only files.
+    """
     query = (
         select(inbox)
         .where(inbox.c.state == int(State.DELIVERED))
@@ -80,6 +84,8 @@ def waiting(
         query = query.where(inbox.c.recipient.in_(recipients))
     if unhanded_only:
         query = query.where(inbox.c.handed_ms.is_(None))
+    if hl7_only:
+        query = query.where(inbox.c.kind != FILE_KIND)
     return _received(connection, query)
 
 
