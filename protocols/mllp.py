@@ -122,6 +122,11 @@ class FrameReader:
         """Bytes held for the unfinished frame."""
         return len(self._buffer)
 
+    @property
+    def ended_but_for_cr(self) -> bool:
+        """Whether the last byte is an FS inside a frame: the end, if nothing follows (see ``flush``)."""
+        return self.inside_frame and self._buffer[-1:] == b"\x1c"
+
     def feed(self, data: bytes) -> list[Event]:
         """Take the next bytes of the stream; return what became known, in order."""
         events: list[Event] = []
