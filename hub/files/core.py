@@ -170,6 +170,12 @@ class AttachmentFiles:
                 self._quarantine(file.path, file.header.key)
                 raise
 
+    def has(self, owner_facility: str, attachment_id: bytes, root: bytes) -> bool:
+        """Return whether this very attachment is here, finished."""
+        with self._guarded():
+            file = self._find(storage_key(owner_facility, attachment_id))
+            return file is not None and file.complete and file.header.root == root
+
     def delete(self, owner_facility: str, attachment_id: bytes) -> bool:
         """Remove the attachment, finished or not; returns whether it was there. A power cut may revive it."""
         with self._guarded():

@@ -83,7 +83,7 @@ def load_keys(home: Path) -> NodeKeys | None:
         return None
     try:
         found = keystore.parse(read_bounded(path, _FILE_BYTES))
-        return NodeKeys(found.link(), found.signing(), found.sealing())
+        return NodeKeys(found.link, found.signing, found.sealing)
     except CryptoError as fault:
         raise NodeError("keys", f"{path}: {fault}") from None
 

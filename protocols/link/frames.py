@@ -259,7 +259,10 @@ class Offer(Frame, frozen=True, tag=50):
 
 
 class Want(Frame, frozen=True, tag=51):
-    """Send me these chunks: ``first`` <= index < ``until``. All before ``first`` are durable at the asker."""
+    """Send me the chunks ``first`` <= index < ``until``, those left out that this session has brought already.
+
+    All before ``first`` are durable at the asker.
+    """
 
     id: Id
     first: Count
@@ -267,11 +270,10 @@ class Want(Frame, frozen=True, tag=51):
 
 
 class Chunk(Frame, frozen=True, tag=52):
-    """One sealed chunk with the hash of it."""
+    """One sealed chunk. In transit the record protects it, at rest the store's hash, end to end its own tag."""
 
     id: Id
     index: Count
-    leaf: Digest
     data: bytes
 
 

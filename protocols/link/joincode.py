@@ -61,6 +61,11 @@ def join_psk(invitation: bytes, secret: bytes) -> bytes:
     return blake2b(invitation, key=secret, person=b"wasl join")
 
 
+def join_proof(invitation: bytes, link_key: bytes, signing_key: bytes, sealing_key: bytes) -> bytes:
+    """Return what a joining node signs with its new signing key, to show that it holds it."""
+    return b"wasl join proof v1" + invitation + link_key + signing_key + sealing_key
+
+
 def encode_joincode(code: JoinCode) -> str:
     """Return the line to paste."""
     payload = msgspec.msgpack.encode(code)

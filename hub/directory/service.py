@@ -1,0 +1,214 @@
+"""Letting facilities in and putting them out: the rules, and the authority's signature.
+
+Everything here changes tables inside the caller's transaction; the daemon hears of it by a
+poke, or within seconds by itself, and tells every connected node.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection
+
+from crypto import identity as statements
+from crypto.keys import LinkPublicKey, SealingPublicKey, SigningPrivateKey, SigningPublicKey
+from crypto.primitives import random_bytes
+from hub.directory import store
+from protocols.link import limits
+from protocols.link.envelope import facility_of, mailbox_of
+from protocols.link.joincode import JoinCode, encode_joincode, join_psk
+
+DAY_MS: Final = 86_400_000
+CREDENTIAL_VALID_MS: Final = 2 * 365 * DAY_MS
+BACKDATED_MS: Final = 2 * DAY_MS
+"""Credentials begin two days early, so that a node whose clock is a day slow believes its own."""
+RESERVED_FACILITIES: Final = frozenset({"group"})
+DEFAULT_MAILBOX: Final = "inbox"
+INVITATION_MAX_MS: Final = 30 * DAY_MS
+SECRET_BYTES: Final = 32
+
+
+class DirectoryError(Exception):
+    """What the directory's rules refuse; the text is for the administrator."""
+
+
+class InvitationRefused(DirectoryError):  # noqa: N818 - past tense states the outcome
+    """A join that cannot be granted: unknown, used by another node, or too late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """The authority's key and what an invitation tells about this hub. ``hub`` is ``host:port``."""
+
+    authority: SigningPrivateKey
+    hub: str
+    hub_name: str
+    hub_key: LinkPublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """An invitation just made: the line to hand over, and until when it works."""
+
+    facility: str
+    code: str
+    expires_ms: int
+
+
+def invite(
+    connection: Connection,
+    issuer: Issuer,
+    facility: str,
+    *,
+    title: str | None,
+    mailboxes: tuple[str, ...],
+    valid_for_ms: int,
+    now_ms: int,
+) -> Invited:
+    """Add ``facility`` (or add to it) and make a one-time code for its node.
+
+    Raises :class:`DirectoryError` for an id that cannot be one.
+    """
+    check_facility(facility)
+    for name in mailboxes:
+        _check_id("mailbox", name)
+    if not 0 < valid_for_ms <= INVITATION_MAX_MS:
+        raise DirectoryError(f"an invitation is valid for up to {INVITATION_MAX_MS // DAY_MS} days")
+    known = next((row for row in store.all_facilities(connection) if row.facility == facility), None)
+    if known is None or not known.mailboxes:
+        mailboxes = mailboxes or (DEFAULT_MAILBOX,)
+    if known is not None and len({box.name for box in known.mailboxes} | set(mailboxes)) > limits.MAILBOXES:
+        raise DirectoryError(f"a facility has at most {limits.MAILBOXES} mailboxes")
+    store.put_facility(connection, facility, title, mailboxes, now_ms)
+    identifier, secret = random_bytes(limits.ID_BYTES), random_bytes(SECRET_BYTES)
+    expires_ms = now_ms + valid_for_ms
+    invitation = store.Invitation(identifier, facility, join_psk(identifier, secret), expires_ms, None)
+    store.put_invitation(connection, invitation, now_ms)
+    code = JoinCode(
+        hub=issuer.hub,
+        hub_name=issuer.hub_name,
+        hub_key=bytes(issuer.hub_key),
+        authority_key=bytes(issuer.authority.public),
+        facility=facility,
+        invitation=identifier,
+        secret=secret,
+    )
+    return Invited(facility, encode_joincode(code), expires_ms)
+
+
+def usable_invitation(
+    connection: Connection, invitation: bytes, link_key: bytes, now_ms: int
+) -> store.Invitation:
+    """Return the invitation that a calling key may use now; :class:`InvitationRefused` says why not.
+
+    A node that used it before may ask again (its answer may have been lost), even late.
+    """
+    found = store.find_invitation(connection, invitation)
+    if found is None:
+        raise InvitationRefused("this hub gave out no such invitation")
+    if found.used_by == link_key:
+        return found
+    if found.used_by is not None:
+        raise InvitationRefused("the code was used before by another node; ask for a new one")
+    if now_ms >= found.expires_ms:
+        raise InvitationRefused("the code has expired; ask for a new one")
+    return found
+
+
+def grant(
+    connection: Connection,
+    issuer: Issuer,
+    invitation: bytes,
+    link_key: LinkPublicKey,
+    signing_key: SigningPublicKey,
+    sealing_key: SealingPublicKey,
+    now_ms: int,
+) -> store.CredentialRow:
+    """Certify a node's keys for the invited facility; asked again with the same keys, the same credential."""
+    known = store.find_credential(connection, bytes(link_key))
+    if known is not None:
+        _same_keys(known, signing_key, sealing_key, issuer)
+        return known
+    found = usable_invitation(connection, invitation, bytes(link_key), now_ms)
+    if not store.use_invitation(connection, invitation, bytes(link_key)):
+        raise InvitationRefused("the code was used before by another node; ask for a new one")
+    return certify(connection, issuer, found.facility, link_key, signing_key, sealing_key, now_ms)
+
+
+def certify(
+    connection: Connection,
+    issuer: Issuer,
+    facility: str,
+    link_key: LinkPublicKey,
+    signing_key: SigningPublicKey,
+    sealing_key: SealingPublicKey,
+    now_ms: int,
+) -> store.CredentialRow:
+    """Sign and keep the next credential of a facility."""
+    credential = statements.Credential(
+        facility=facility,
+        serial=store.next_serial(connection, facility),
+        link_key=link_key,
+        signing_key=signing_key,
+        sealing_key=sealing_key,
+        not_before_ms=now_ms - BACKDATED_MS,
+        not_after_ms=now_ms + CREDENTIAL_VALID_MS,
+    )
+    row = store.CredentialRow(
+        facility,
+        credential.serial,
+        bytes(link_key),
+        statements.issue(issuer.authority, credential),
+        revoked=False,
+        not_after_ms=credential.not_after_ms,
+    )
+    store.put_credential(connection, row)
+    return row
+
+
+def revoke(connection: Connection, issuer: Issuer, facility: str, reason: str, now_ms: int) -> int:
+    """Revoke all of a facility's credentials; returns the serial up to which. Its sessions end at once."""
+    serial = store.next_serial(connection, facility) - 1
+    if serial == 0:
+        raise DirectoryError(f"{facility!r} has no credential to revoke")
+    statement = statements.Revocation(facility=facility, serial=serial, at_ms=now_ms, reason=reason)
+    store.revoke(connection, facility, serial, statements.issue(issuer.authority, statement))
+    return serial
+
+
+def define_group(
+    connection: Connection, issuer: Issuer, name: str, title: str, members: tuple[str, ...]
+) -> None:
+    """Make a group, or replace its members, who must be mailboxes that exist."""
+    _check_id("group", name)
+    boxes = {row.facility: {box.name for box in row.mailboxes} for row in store.all_facilities(connection)}
+    for member in members:
+        if mailbox_of(member) not in boxes.get(facility_of(member), set()):
+            raise DirectoryError(f"there is no mailbox {member!r}")
+    serial = store.group_serial(connection, name) + 1
+    statement = statements.Group(name=name, serial=serial, members=members)
+    store.put_group(connection, name, title, serial, statements.issue(issuer.authority, statement))
+
+
+def check_facility(facility: str) -> None:
+    """Raise :class:`DirectoryError` unless this can be a facility id."""
+    _check_id("facility", facility)
+    if facility in RESERVED_FACILITIES:
+        raise DirectoryError(f"{facility!r} is reserved: addresses like name@{facility} are groups")
+
+
+def _check_id(what: str, name: str) -> None:
+    if not statements.is_id(name):
+        raise DirectoryError(
+            f"{name!r} cannot be a {what} id: 1 to 63 of a-z, 0-9, dot and hyphen, the first no dot or hyphen"
+        )
+
+
+def _same_keys(
+    known: store.CredentialRow, signing_key: SigningPublicKey, sealing_key: SealingPublicKey, issuer: Issuer
+) -> None:
+    credential = statements.verify(known.statement, issuer.authority.public)
+    assert isinstance(credential, statements.Credential)
+    if (credential.signing_key, credential.sealing_key) != (signing_key, sealing_key):
+        raise InvitationRefused("this node has joined before with other keys; start over with an empty home")

@@ -1,0 +1,52 @@
+"""Who may send what to whom: rules in order, the first that matches decides.
+
+A pattern is ``mailbox@facility`` with ``*`` anywhere in either part, or ``*`` alone, which
+matches every address; a kind pattern is like ``ORU^*`` (``protocols.hl7.catalogue``).
+Evaluating a rule touches no state, so the same rules can be run over a past ledger.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from config.hub import Effect, Policy, PolicyRule
+
+CACHE_ANSWERS: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    allow: bool
+    sender: re.Pattern[str]
+    kind: re.Pattern[str]
+    to: re.Pattern[str]
+
+
+class Rules:
+    """A compiled policy. Answers are kept, since the same pairs ask again and again."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._rules: Sequence[_Compiled] = [_compile(rule) for rule in policy.rules]
+        self._default = policy.default is Effect.ALLOW
+        self.allows = lru_cache(CACHE_ANSWERS)(self._allows)
+
+    def _allows(self, sender: str, kind: str, recipient: str) -> bool:
+        """Return whether ``sender`` may send ``kind`` to ``recipient``."""
+        for rule in self._rules:
+            if rule.sender.fullmatch(sender) and rule.kind.fullmatch(kind) and rule.to.fullmatch(recipient):
+                return rule.allow
+        return self._default
+
+
+def _compile(rule: PolicyRule) -> _Compiled:
+    return _Compiled(
+        rule.effect is Effect.ALLOW, _pattern(rule.sender), _pattern(rule.kind), _pattern(rule.to)
+    )
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(".*".join(re.escape(part) for part in text.split("*")))

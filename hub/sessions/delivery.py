@@ -1,0 +1,204 @@
+"""Handing messages out: from spool rows to DELIVER to TAKEN, in order.
+
+The spool is read in order of sequence, STAT before ROUTINE, a little ahead of what the
+window allows. A message with attachments is a barrier for its lane (same sender, same
+recipient, same priority): the node takes it only when all chunks have come, so what
+follows it in that lane waits here, and other lanes pass.
+
+Sent and unanswered rows are known only in memory. After a cut they are sent again, and the
+node, which knows what it has, answers the same again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from hub.core import HubCore
+from hub.routing.route import Reason
+from hub.spool import store
+from hub.spool.store import News, Queued
+from protocols.link import frames as f
+from protocols.link import limits
+from protocols.link.envelope import Priority, State, decode_envelope, decode_message, facility_of
+from protocols.link.errors import RemoteError
+from runtime import crash
+from runtime.logs import event
+from runtime.tasks import spawn
+
+if TYPE_CHECKING:
+    from hub.sessions.session import HubSession
+
+ROWS_PER_READ: Final = 128
+HELD_ROWS: Final = 256
+PENDING_BYTES: Final = 1_024 * 1_024
+_DELIVERY_OVERHEAD_BYTES: Final = limits.ADDRESS_CHARS + 40
+
+_LOG = logging.getLogger(__name__)
+_Lane = tuple[str, str, Priority]
+
+
+class Delivery:
+    """The DELIVER side of one session."""
+
+    def __init__(self, hub: HubCore, session: HubSession) -> None:
+        self._hub = hub
+        self._session = session
+        self._after = {Priority.STAT: 0, Priority.ROUTINE: 0}
+        self._sent: dict[int, tuple[Queued, Priority]] = {}
+        self._barriers: dict[_Lane, deque[Queued]] = {}
+        self._owners: dict[bytes, str] = {}
+        self._started = False
+        self._running = False
+        self._again = False
+        self._more = False
+
+    def start(self) -> None:
+        """Begin: that the node is connected has been committed."""
+        self._started = True
+        self.wake()
+
+    def wake_if_waiting(self) -> None:
+        """Look again if the last look ended for want of room."""
+        if self._more:
+            self.wake()
+
+    def wake(self) -> None:
+        """Look for messages to deliver."""
+        self._again = True
+        if self._started and not self._running and self._session.link.session.open:
+            self._running = True
+            spawn(self._run(), self._session.failed)
+
+    def owner_of(self, attachment: bytes) -> str | None:
+        """Return the facility that sent an attachment of a message now on its way to this node, or None."""
+        return self._owners.get(attachment)
+
+    async def _run(self) -> None:
+        try:
+            while self._again and self._session.link.session.open:
+                self._again = self._more = False
+                for priority in self._after:
+                    await self._fetch(priority)
+        finally:
+            self._running = False
+
+    async def _fetch(self, priority: Priority) -> None:
+        link = self._session.link.session
+        held = sum(len(rows) for rows in self._barriers.values())
+        room = min(link.window_left, ROWS_PER_READ, HELD_ROWS - held)
+        if room <= 0 or link.pending_bytes > PENDING_BYTES:
+            self._more = True
+            return
+        after, facility = self._after[priority], self._session.facility
+        rows = await self._hub.database.read(
+            lambda connection: self._hub.sql.queue(connection, facility, int(priority), after, room)
+        )
+        if not rows:
+            return
+        self._again = True
+        self._after[priority] = rows[-1].seq
+        self._dispatch(rows, priority)
+
+    def _dispatch(self, rows: list[Queued], priority: Priority) -> None:
+        ready: list[Queued] = []
+        for row in rows:
+            lane = row.sender, row.recipient, priority
+            barrier = self._barriers.get(lane)
+            if barrier is not None:
+                barrier.append(row)
+                continue
+            if row.files:
+                self._barriers[lane] = deque()
+                self._own(row)
+            ready.append(row)
+        self._send(ready, priority)
+
+    def _send(self, rows: list[Queued], priority: Priority) -> None:
+        now_ms = self._hub.clock.now_ms()
+        frame: list[f.Delivery] = []
+        size = 0
+        for row in rows:
+            row_bytes = len(row.message) + _DELIVERY_OVERHEAD_BYTES
+            if frame and size + row_bytes > limits.FRAME_BYTES:
+                self._session.say(f.Deliver(tuple(frame)))
+                frame, size = [], 0
+            self._sent[row.seq] = row, priority
+            frame.append(f.Delivery(row.seq, row.recipient, max(0, row.expires_ms - now_ms), row.message))
+            size += row_bytes
+        if frame:
+            self._session.say(f.Deliver(tuple(frame)))
+
+    # ── answers ────────────────────────────────────────────────────────────────────────
+
+    def taken(self, frame: f.Taken) -> None:
+        """Commit what the node says became of its deliveries."""
+        answers = []
+        for taking in frame.takings:
+            if taking.state not in (State.DELIVERED, State.RETURNED):
+                raise RemoteError("malformed", f"TAKEN with state {taking.state.word}")
+            sent = self._sent.get(taking.sequence)
+            if sent is None:
+                continue
+            row = sent[0]
+            news = News(
+                0, facility_of(row.sender), row.id, row.recipient, taking.state, taking.code,
+                self._hub.clock.now_ms(), taking.receipt,
+            )  # fmt: skip
+            answers.append((row.seq, news))
+        if answers:
+            spawn(self._conclude(answers), self._session.failed)
+
+    async def _conclude(self, answers: list[tuple[int, News]]) -> None:
+        hub = self._hub
+        await hub.database.write(lambda connection: hub.sql.conclude(connection, answers))
+        crash.reached("hub-concluded")
+        with_files = [
+            self._sent[seq][0] for seq, _ in answers if seq in self._sent and self._sent[seq][0].files
+        ]
+        for seq, news in answers:
+            hub.metrics.outcomes[news.state.word].inc()
+            self._release(seq)
+        hub.sessions.news_for({news.facility for _, news in answers})
+        self.wake_if_waiting()
+        for row in with_files:
+            await forget_files(hub, row.message)
+
+    def _release(self, seq: int) -> None:
+        sent = self._sent.pop(seq, None)
+        if sent is None:
+            return
+        row, priority = sent
+        if not row.files:
+            return
+        for ref in decode_envelope(decode_message(row.message).envelope).attachments:
+            self._owners.pop(ref.id, None)
+        behind = self._barriers.pop((row.sender, row.recipient, priority), None)
+        if behind:
+            self._dispatch(list(behind), priority)
+
+    def _own(self, row: Queued) -> None:
+        for ref in decode_envelope(decode_message(row.message).envelope).attachments:
+            self._owners[ref.id] = facility_of(row.sender)
+
+    def damaged(self, attachment: bytes) -> None:
+        """Return to its sender the message whose attachment cannot be read any more."""
+        for seq, (row, _) in list(self._sent.items()):
+            refs = decode_envelope(decode_message(row.message).envelope).attachments if row.files else ()
+            if any(ref.id == attachment for ref in refs):
+                event(_LOG, logging.ERROR, "attachment-damaged", message=row.id.hex())
+                news = News(
+                    0, facility_of(row.sender), row.id, row.recipient, State.RETURNED, Reason.DAMAGED,
+                    self._hub.clock.now_ms(), b"",
+                )  # fmt: skip
+                spawn(self._conclude([(seq, news)]), self._session.failed)
+
+
+async def forget_files(hub: HubCore, message: bytes) -> None:
+    """Remove the attachments of a message that no recipient needs any more."""
+    envelope = decode_envelope(decode_message(message).envelope)
+    if await hub.database.read(lambda connection: store.undelivered_files(connection, envelope.id)):
+        return
+    for ref in envelope.attachments:
+        await hub.files.delete(envelope.sender_facility, ref.id)

@@ -1,0 +1,115 @@
+"""Attachments on their way out: the node says WANT, the hub sends just those chunks.
+
+A node may ask only for attachments of messages that are now being delivered to it. Chunks
+are read a few at a time, each checked against its hash, and only as fast as the
+connection takes them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from hub.core import HubCore
+from hub.files.errors import AttachmentError, Damaged
+from hub.sessions.delivery import Delivery
+from protocols.link import frames as f
+from protocols.link import limits
+from protocols.link.errors import RemoteError
+from runtime.storage_errors import StorageError
+from runtime.tasks import spawn
+
+if TYPE_CHECKING:
+    from hub.sessions.session import HubSession
+
+CHUNKS_PER_READ: Final = 16
+RETRY_MS: Final = 10_000
+
+
+@dataclass(slots=True)
+class _Download:
+    id: bytes
+    owner: str
+    next: int
+    until: int
+    ready: deque[f.Chunk] = field(default_factory=deque)
+    reading: bool = False
+
+
+class Downloads:
+    """The sending side of one session."""
+
+    def __init__(self, hub: HubCore, session: HubSession, delivery: Delivery) -> None:
+        self._hub = hub
+        self._session = session
+        self._delivery = delivery
+        self._downloads: dict[bytes, _Download] = {}
+
+    def want(self, frame: f.Want) -> None:
+        """Send the chunks of this range that this session has not sent yet."""
+        if not frame.first <= frame.until <= frame.first + limits.CHUNK_WINDOW:
+            raise RemoteError(
+                "window", f"chunks {frame.first} to {frame.until}; ask for {limits.CHUNK_WINDOW}"
+            )
+        owner = self._delivery.owner_of(frame.id)
+        if owner is None:
+            self._session.say(f.FileRefused(frame.id, "not-yours", "no message for you names it", 0))
+            return
+        download = self._downloads.get(frame.id)
+        if download is None:
+            if len(self._downloads) >= limits.TRANSFERS:
+                self._forget_done()
+            if len(self._downloads) >= limits.TRANSFERS:
+                raise RemoteError("window", f"more than {limits.TRANSFERS} attachments at once")
+            download = self._downloads[frame.id] = _Download(frame.id, owner, frame.first, frame.until)
+        elif frame.first > download.next or frame.until < download.until:
+            raise RemoteError("out-of-turn", f"WANT goes back, or past chunk {download.next}")
+        download.until = frame.until
+        self.pump()
+
+    def pump(self) -> None:
+        """Send what is ready while the connection takes it, and read on."""
+        link = self._session.link
+        for download in list(self._downloads.values()):
+            while download.ready and link.has_room:
+                chunk = download.ready.popleft()
+                self._hub.metrics.file_bytes_out.inc(len(chunk.data))
+                link.send(chunk)
+            if (
+                len(download.ready) < CHUNKS_PER_READ
+                and not download.reading
+                and download.next < download.until
+            ):
+                download.reading = True
+                spawn(self._read(download), self._session.failed)
+
+    def _forget_done(self) -> None:
+        for identifier in [d.id for d in self._downloads.values() if self._delivery.owner_of(d.id) is None]:
+            del self._downloads[identifier]
+
+    async def _read(self, download: _Download) -> None:
+        count = min(CHUNKS_PER_READ, download.until - download.next)
+        try:
+            chunks = await self._hub.files.read(download.owner, download.id, download.next, count)
+        except Damaged as error:
+            self._stop(download, "damaged", str(error), 0)
+            self._delivery.damaged(download.id)
+            return
+        except (AttachmentError, StorageError) as error:
+            self._stop(download, "unreadable", str(error), RETRY_MS)
+            return
+        finally:
+            download.reading = False
+        if not chunks:
+            self._stop(download, "past-end", f"it has no chunk {download.next}", 0)
+            return
+        for data in chunks:
+            download.ready.append(f.Chunk(download.id, download.next, data))
+            download.next += 1
+        self.pump()
+
+    def _stop(self, download: _Download, code: str, text: str, retry_after_ms: int) -> None:
+        self._downloads.pop(download.id, None)
+        text = text[: limits.REASON_TEXT_CHARS]
+        self._session.say(f.FileRefused(download.id, code, text, retry_after_ms))

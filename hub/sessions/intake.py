@@ -1,0 +1,173 @@
+"""Taking messages in: from SUBMIT to a committed spool row to ACCEPTED.
+
+One batch of a session is in the database at a time; what arrives meanwhile is the next
+batch. So a failure has nothing behind it that could overtake: the hub says BUSY, drops
+everything until the node answers RESUME, and the node submits again from the first
+message that has no answer. Order is kept and nothing is taken twice, because the ledger
+knows every id: the same id with the same digest gets ACCEPTED again and nothing happens.
+
+The acknowledgement leaves after the commit, never before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from crypto.sealing import message_digest
+from hub.core import HubCore
+from hub.routing.route import Reason, Routed, check_sender, route
+from hub.spool.store import Acceptance, Entry
+from protocols.link import frames as f
+from protocols.link import limits
+from protocols.link.envelope import Envelope, decode_envelope, decode_message
+from protocols.link.errors import RemoteError
+from runtime import crash
+from runtime.logs import event
+from runtime.storage_errors import StorageError
+from runtime.tasks import spawn
+
+if TYPE_CHECKING:
+    from hub.sessions.session import HubSession
+
+BATCH: Final = 256
+BUSY_DISK_MS: Final = 10_000
+BUSY_STORAGE_MS: Final = 2_000
+WARN_FRACTION: Final = 5
+"""A sender is warned when one fifth of a message's time is left."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class Intake:
+    """The SUBMIT side of one session."""
+
+    def __init__(self, hub: HubCore, session: HubSession) -> None:
+        self._hub = hub
+        self._session = session
+        self._waiting: deque[f.Submission] = deque()
+        self._running = False
+        self._refusing = False
+
+    def submit(self, frame: f.Submit) -> None:
+        """Take a batch, unless BUSY is out and not yet answered."""
+        if self._refusing:
+            return
+        self._waiting.extend(frame.messages)
+        if not self._running:
+            self._running = True
+            spawn(self._run(), self._session.failed)
+
+    def resume(self) -> None:
+        """Go on: the node has seen BUSY."""
+        self._refusing = False
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting and not self._refusing:
+                batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+                await self._take(batch)
+        finally:
+            self._running = False
+
+    async def _take(self, batch: list[f.Submission]) -> None:
+        hub = self._hub
+        if not hub.has_room():
+            self._busy(BUSY_DISK_MS, "this hub's disk is nearly full")
+            return
+        entries: list[Entry] = []
+        refusals: list[f.Refusal] = []
+        now_ms = hub.clock.now_ms()
+        for submission in batch:
+            try:
+                entries.append(await self._entry(submission, now_ms))
+            except _Refusing as refusing:
+                refusals.append(refusing.refusal)
+        try:
+            done = await hub.database.write(lambda connection: hub.sql.accept(connection, entries, now_ms))
+        except StorageError as error:
+            event(_LOG, logging.ERROR, "intake-failed", facility=self._session.facility, error=str(error))
+            self._busy(BUSY_STORAGE_MS, "this hub's store does not answer")
+            return
+        crash.reached("hub-accepted-before-answer")
+        self._answer(entries, done, refusals)
+
+    def _answer(self, entries: list[Entry], done: Acceptance, refusals: list[f.Refusal]) -> None:
+        hub = self._hub
+        for identifier in done.conflicting:
+            text = "this id was used before with another content"
+            refusals.append(f.Refusal(identifier, "id-conflict", text))
+            hub.metrics.conflicts.inc()
+            event(
+                _LOG,
+                logging.WARNING,
+                "id-conflict",
+                facility=self._session.facility,
+                message=identifier.hex(),
+            )
+        hub.metrics.refused.inc(len(refusals))
+        for entry in entries:
+            hub.metrics.accepted[entry.priority].inc()
+        if done.accepted:
+            self._session.say(f.Accepted(done.accepted))
+        if refusals:
+            self._session.say(f.Refused(tuple(refusals)))
+        hub.sessions.mail_for(done.recipients)
+        if done.returned:
+            hub.metrics.outcomes["returned"].inc(sum(len(entry.returns) for entry in entries))
+            hub.sessions.news_for((self._session.facility,))
+
+    def _busy(self, retry_after_ms: int, text: str) -> None:
+        self._refusing = True
+        self._waiting.clear()
+        self._hub.metrics.busy.inc()
+        self._session.say(f.Busy(retry_after_ms, text))
+
+    async def _entry(self, submission: f.Submission, now_ms: int) -> Entry:
+        """Check one submission and decide where it goes; raises :class:`_Refusing`."""
+        hub, settings = self._hub, self._hub.settings
+        try:
+            message = decode_message(submission.message)
+            envelope = decode_envelope(message.envelope)
+        except RemoteError as fault:
+            # Without an id there is nothing that an answer could name: the session ends.
+            self._session.fault(fault)
+            raise _Refusing(f.Refusal(bytes(limits.ID_BYTES), fault.code, fault.text)) from None
+        try:
+            check_sender(envelope, self._session.facility, int(settings.messages.valid_for_max_s * 1000))
+            await self._check_files(envelope)
+        except RemoteError as fault:
+            raise _Refusing(f.Refusal(envelope.id, fault.code, fault.text)) from None
+        left_ms = envelope.valid_for_ms - submission.age_ms
+        if left_ms > 0:
+            routed = route(envelope, hub.view, hub.rules)
+        else:
+            routed = Routed((), tuple((address, Reason.EXPIRED) for address in envelope.recipients))
+        return Entry(
+            id=envelope.id,
+            facility=self._session.facility,
+            digest=message_digest(message.envelope, message.sealed),
+            sender=envelope.sender,
+            recipients=" ".join(envelope.recipients),
+            kind=envelope.kind,
+            priority=int(envelope.priority),
+            size=len(submission.message) + sum(ref.size for ref in envelope.attachments),
+            files=len(envelope.attachments),
+            expires_ms=now_ms + max(0, left_ms),
+            warn_ms=now_ms + max(0, left_ms) - envelope.valid_for_ms // WARN_FRACTION,
+            message=submission.message,
+            deliveries=routed.deliveries,
+            returns=routed.returns,
+        )
+
+    async def _check_files(self, envelope: Envelope) -> None:
+        for ref in envelope.attachments:
+            if not await self._hub.files.has(self._session.facility, ref.id, ref.root):
+                raise RemoteError("no-file", f"attachment {ref.id.hex()} has not been stored here")
+
+
+class _Refusing(Exception):  # noqa: N818 - carries an answer
+    def __init__(self, refusal: f.Refusal) -> None:
+        super().__init__(refusal.code)
+        self.refusal = refusal

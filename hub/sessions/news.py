@@ -1,0 +1,135 @@
+"""Telling senders what became of their messages, and taking the later word of recipients.
+
+Events are a numbered stream per facility. The session sends on from the facility's cursor
+and moves the cursor when the node says how far it has them in its own tables; after a cut
+it begins again at the cursor, and the node ignores what it knows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Connection
+
+from hub.core import HubCore
+from hub.spool import store
+from hub.spool.store import News
+from protocols.link import frames as f
+from protocols.link import limits
+from protocols.link.envelope import State, facility_of
+from protocols.link.errors import RemoteError
+from runtime.tasks import spawn
+
+if TYPE_CHECKING:
+    from hub.sessions.session import HubSession
+
+_EVENT_OVERHEAD_BYTES: Final = limits.ADDRESS_CHARS + limits.REASON_CODE_CHARS + 60
+
+
+class NewsFeed:
+    """The EVENTS and RECEIPTS side of one session."""
+
+    def __init__(self, hub: HubCore, session: HubSession) -> None:
+        self._hub = hub
+        self._session = session
+        self._sent_up_to: int | None = None
+        self._unread: deque[int] = deque()
+        self._running = False
+        self._again = False
+
+    def wake(self) -> None:
+        """Look for events to tell."""
+        self._again = True
+        if not self._running and self._session.link.session.open:
+            self._running = True
+            spawn(self._run(), self._session.failed)
+
+    async def _run(self) -> None:
+        hub, facility = self._hub, self._session.facility
+        try:
+            while self._again and self._session.link.session.open:
+                self._again = False
+                room = limits.RECEIPT_WINDOW - len(self._unread)
+                if room <= 0:
+                    return
+                look = partial(_news, facility=facility, after=self._sent_up_to, room=room)
+                found, after = await hub.database.read(look)
+                if found:
+                    self._again = True
+                    self._tell(found)
+                else:
+                    self._sent_up_to = after
+        finally:
+            self._running = False
+
+    def _tell(self, found: list[News]) -> None:
+        frame: list[f.Event] = []
+        size = 0
+        for news in found:
+            event_bytes = len(news.receipt) + _EVENT_OVERHEAD_BYTES
+            if frame and size + event_bytes > limits.FRAME_BYTES:
+                self._session.say(f.Events(tuple(frame)))
+                frame, size = [], 0
+            frame.append(
+                f.Event(news.seq, news.id, news.recipient, news.state, news.code, news.at_ms, news.receipt)
+            )
+            size += event_bytes
+            self._unread.append(news.seq)
+        self._session.say(f.Events(tuple(frame)))
+        self._sent_up_to = found[-1].seq
+
+    def read(self, frame: f.EventsTaken) -> None:
+        """Move the cursor: the node has committed events up to here."""
+        if self._sent_up_to is None or frame.up_to > self._sent_up_to:
+            raise RemoteError("malformed", f"EVENTS_TAKEN up to {frame.up_to}, sent were {self._sent_up_to}")
+        while self._unread and self._unread[0] <= frame.up_to:
+            self._unread.popleft()
+        facility = self._session.facility
+        spawn(self._move(facility, frame.up_to), self._session.failed)
+
+    async def _move(self, facility: str, up_to: int) -> None:
+        await self._hub.database.write(lambda c: store.take_events(c, facility, up_to))
+        self.wake()
+
+    # ── receipts from this node, for the senders of what it got ────────────────────────
+
+    def receipts(self, frame: f.Receipts) -> None:
+        """Commit what applications said of messages that were delivered to this node."""
+        if not frame.items:
+            return
+        for item in frame.items:
+            if facility_of(item.recipient) != self._session.facility:
+                raise RemoteError("not-yours", f"a receipt of {item.recipient}")
+            if item.state not in (State.PROCESSED, State.REFUSED):
+                raise RemoteError("malformed", f"a receipt with state {item.state.word}")
+        spawn(self._store(frame.items), self._session.failed)
+
+    async def _store(self, items: tuple[f.ReceiptItem, ...]) -> None:
+        hub = self._hub
+        now_ms = hub.clock.now_ms()
+
+        def operation(connection: Connection) -> set[str]:
+            known = store.may_speak_of(connection, [(item.id, item.recipient) for item in items])
+            news = [
+                News(
+                    0, facility_of(item.sender), item.id, item.recipient, item.state, "", now_ms, item.receipt
+                )
+                for item in items
+                if (item.id, item.recipient, facility_of(item.sender)) in known
+            ]
+            hub.sql.add_events(connection, news)
+            return {one.facility for one in news}
+
+        facilities = await hub.database.write(operation)
+        for item in items:
+            hub.metrics.outcomes["processed" if item.state is State.PROCESSED else "refused"].inc()
+        self._session.say(f.ReceiptsStored(max(item.sequence for item in items)))
+        hub.sessions.news_for(facilities)
+
+
+def _news(connection: Connection, *, facility: str, after: int | None, room: int) -> tuple[list[News], int]:
+    if after is None:
+        after = store.events_taken(connection, facility)
+    return store.news_for(connection, facility, after, room), after

@@ -1,0 +1,80 @@
+"""Spool, ledger, events. Times are UTC milliseconds of the hub's clock, ids are 16 raw bytes."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, String, Table, text
+
+from hub.metadata import Sequence, metadata
+
+ledger = Table(
+    "ledger",
+    metadata,
+    # The id comes first: it begins with the time, so the index grows at one end only.
+    Column("id", LargeBinary, primary_key=True),
+    Column("facility", String, primary_key=True, comment="the sender's"),
+    Column("digest", LargeBinary, nullable=False),
+    Column("sender", String, nullable=False),
+    Column("recipients", String, nullable=False, comment="space-separated addresses"),
+    Column("kind", String, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False, comment="sealed message and attachments, bytes"),
+    Column("files", Integer, nullable=False),
+    Column("accepted_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+)
+Index("ledger_accepted", ledger.c.accepted_ms)
+
+spool = Table(
+    "spool",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("facility", String, nullable=False, comment="the recipient's"),
+    Column("priority", Integer, nullable=False),
+    Column("recipient", String, nullable=False),
+    Column("sender", String, nullable=False),
+    Column("id", LargeBinary, nullable=False),
+    Column("files", Integer, nullable=False),
+    Column("accepted_ms", BigInteger, nullable=False),
+    Column("warn_ms", BigInteger, comment="when to tell the sender that it is late; null once told"),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("message", LargeBinary, nullable=False, comment="the sealed message as it came"),
+    sqlite_autoincrement=True,
+)
+Index("spool_queue", spool.c.facility, spool.c.priority, spool.c.seq)
+Index("spool_expires", spool.c.expires_ms)
+_unwarned = text("warn_ms IS NOT NULL")
+Index("spool_warn", spool.c.warn_ms, sqlite_where=_unwarned, postgresql_where=_unwarned)
+Index("spool_files", spool.c.id, sqlite_where=text("files > 0"), postgresql_where=text("files > 0"))
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("facility", String, nullable=False, comment="the sender's: whom it is news for"),
+    Column("id", LargeBinary, nullable=False),
+    Column("recipient", String, nullable=False),
+    Column("state", Integer, nullable=False),
+    Column("code", String, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("receipt", LargeBinary, nullable=False, comment="signed by the recipient's node, or empty"),
+    sqlite_autoincrement=True,
+)
+Index("events_news", events.c.facility, events.c.seq)
+Index("events_once", events.c.id, events.c.facility, events.c.recipient, events.c.state, unique=True)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("facility", String, primary_key=True),
+    Column("events_taken", BigInteger, nullable=False, comment="this seq and all before are at the node"),
+)
+
+presence = Table(
+    "presence",
+    metadata,
+    Column("facility", String, primary_key=True),
+    Column("connected", Boolean, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False, comment="when the present or last session began or ended"),
+    Column(
+        "seen_seq", BigInteger, nullable=False, comment="the last spool seq that its sessions may have seen"
+    ),
+    Column("software", String, nullable=False),
+)

@@ -1,0 +1,103 @@
+"""What time does to messages: warnings, returns, and the end of traces. One round every few seconds.
+
+A message whose time is up is returned only if it certainly has not been delivered. If its
+recipient is connected, the delivery itself settles it (the node takes nothing expired that
+it did not have already). If the recipient is away and may have got it in its last session,
+the message stays in doubt, its sender is told, and the recipient's next session settles it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from sqlalchemy import Connection
+
+from hub.core import HubCore
+from hub.files.layout import storage_key
+from hub.routing.route import Reason
+from hub.spool import store
+from protocols.link.envelope import decode_envelope, decode_message, facility_of
+from runtime.logs import event
+
+ROUND_S: Final = 2.0
+HOUSEKEEPING_ROUNDS: Final = 300
+ROWS_PER_ROUND: Final = 500
+
+_LOG = logging.getLogger(__name__)
+
+
+class Sweeper:
+    """Rounds over the spool and the ledger."""
+
+    def __init__(self, hub: HubCore) -> None:
+        self._hub = hub
+        self._rounds = 0
+
+    async def round(self) -> None:
+        """Do one round; safe to be cut anywhere."""
+        await self._return_expired()
+        await self._warn()
+        if self._rounds % HOUSEKEEPING_ROUNDS == 0:
+            await self._forget()
+            await self.sweep_files()
+        self._rounds += 1
+
+    async def _return_expired(self) -> None:
+        hub = self._hub
+        now_ms = hub.clock.now_ms()
+
+        def operation(connection: Connection) -> list[store.Due]:
+            due = [one for one in store.overdue(connection, now_ms, ROWS_PER_ROUND) if not one.in_doubt]
+            hub.sql.conclude(
+                connection, [(one.seq, store.return_news(one, Reason.EXPIRED, now_ms)) for one in due]
+            )
+            return due
+
+        if not await hub.database.read(lambda c: store.overdue(c, now_ms, 1)):
+            return
+        returned = await hub.database.write(operation)
+        for one in returned:
+            event(_LOG, logging.WARNING, "message-expired", message=one.id.hex(), facility=one.facility)
+        hub.metrics.outcomes["returned"].inc(len(returned))
+        hub.sessions.news_for({facility_of(one.sender) for one in returned})
+
+    async def _warn(self) -> None:
+        hub = self._hub
+        now_ms = hub.clock.now_ms()
+
+        def operation(connection: Connection) -> list[store.Due]:
+            late = store.unwarned(connection, now_ms, ROWS_PER_ROUND)
+            hub.sql.add_events(
+                connection,
+                [
+                    store.late_news(one, now_ms, connected=hub.sessions.get(one.facility) is not None)
+                    for one in late
+                ],
+            )
+            store.mark_warned(connection, [one.seq for one in late])
+            return late
+
+        if not await hub.database.read(lambda c: store.unwarned(c, now_ms, 1)):
+            return
+        late = await hub.database.write(operation)
+        hub.metrics.outcomes["delayed"].inc(len(late))
+        hub.sessions.news_for({facility_of(one.sender) for one in late})
+
+    async def _forget(self) -> None:
+        hub = self._hub
+        before_ms = hub.clock.now_ms() - int(hub.settings.retention.ledger_s * 1000)
+        while (
+            await hub.database.write(lambda c: store.forget(c, before_ms, ROWS_PER_ROUND)) == ROWS_PER_ROUND
+        ):
+            pass
+
+    async def sweep_files(self) -> None:
+        """Remove attachments that no waiting message names and that are old enough to be forgotten."""
+        hub = self._hub
+        messages = await hub.database.read(store.messages_with_files)
+        keep: set[bytes] = set()
+        for blob in messages:
+            envelope = decode_envelope(decode_message(blob).envelope)
+            keep.update(storage_key(envelope.sender_facility, ref.id) for ref in envelope.attachments)
+        await hub.files.sweep(keep, int(hub.settings.retention.attachments_s * 1000))
