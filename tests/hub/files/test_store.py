@@ -468,6 +468,19 @@ def test_few_files_are_open_and_none_is_forgotten(tmp_path: Path, now: Now) -> N
     assert _descriptors_below(tmp_path) == []
 
 
+def test_a_file_is_synced_before_it_is_closed_to_make_room(
+    tmp_path: Path, now: Now, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux reports a failed write-back to those who have the file open; closed earlier, nobody would hear."""
+    cut = PowerCut(monkeypatch)
+    files = AttachmentFiles(tmp_path, now_ms=now, floor_bytes=0, max_open=1)
+    THREE.open(files)
+    files.append(LABO, ID, 0, THREE.chunks[:2])
+    assert cut.durable == {}
+    THREE.open(files, "cardio")
+    assert list(cut.durable) == [path_of(files, ".part")]
+
+
 def test_unfinished_uploads_of_a_facility_are_bounded(
     files: AttachmentFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
