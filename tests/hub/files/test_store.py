@@ -471,7 +471,7 @@ def test_few_files_are_open_and_none_is_forgotten(tmp_path: Path, now: Now) -> N
 def test_a_file_is_synced_before_it_is_closed_to_make_room(
     tmp_path: Path, now: Now, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Linux reports a failed write-back to those who have the file open; closed earlier, nobody would hear."""
+    """Linux reports a failed write-back to those who have the file open; closed earlier, nobody hears."""
     cut = PowerCut(monkeypatch)
     files = AttachmentFiles(tmp_path, now_ms=now, floor_bytes=0, max_open=1)
     THREE.open(files)
