@@ -69,6 +69,7 @@ def waiting(
     limit: int,
     unhanded_only: bool = False,
     hl7_only: bool = False,
+    kinds: tuple[str, ...] | None = None,
 ) -> list[Received]:
     """Return what nobody has taken yet, in the order in which it is due; ``recipients`` are addresses.
 
@@ -86,15 +87,20 @@ def waiting(
         query = query.where(inbox.c.handed_ms.is_(None))
     if hl7_only:
         query = query.where(inbox.c.kind != FILE_KIND)
+    if kinds is not None:
+        query = query.where(inbox.c.kind.in_(kinds))
     return _received(connection, query)
 
 
-def waiting_recipients(connection: Connection) -> list[str]:
-    """Return the addresses for which something waits that was not laid out anywhere yet."""
-    query = select(inbox.c.recipient).where(
-        inbox.c.state == int(State.DELIVERED), inbox.c.handed_ms.is_(None)
+def waiting_lots(connection: Connection) -> list[tuple[str, str]]:
+    """Return (recipient, kind) of everything that waits and was not laid out anywhere yet, each once."""
+    query = (
+        select(inbox.c.recipient, inbox.c.kind)
+        .where(inbox.c.state == int(State.DELIVERED), inbox.c.handed_ms.is_(None))
+        .distinct()
+        .order_by(inbox.c.recipient, inbox.c.kind)
     )
-    return list(connection.execute(query.distinct().order_by(inbox.c.recipient)).scalars())
+    return [(row.recipient, row.kind) for row in connection.execute(query)]
 
 
 def listing(
