@@ -191,6 +191,7 @@ def test_a_half_closed_peer_gets_its_answers() -> None:
         listener.answer(index, b"ok")
     assert pipe.written() == frame(b"ok") * 3
     assert pipe.disconnecting
+    assert pipe.producer is None, "Twisted would wait for a paused producer before it closes"
 
 
 def test_a_frame_that_does_not_end_is_dropped_in_time() -> None:

@@ -32,6 +32,7 @@ FILES = {
         [A, B],
         ("BTS-1 declares 3 messages, there are 2",),
     ),
+    "count too low": (BHS + A + B + b"BTS|1\r", [A, B], ("BTS-1 declares 1 messages, there are 2",)),
     "batches miscounted": (
         FHS + BHS + A + b"BTS|1\rFTS|4\r",
         [A],
