@@ -1,0 +1,99 @@
+"""What a local program leaves out or writes for people, made into what the outbox wants.
+
+The drop folder and the local API share it, so that a sender, a kind or a duration means the same at both.
+Wrong requests raise :class:`~nodes.link.errors.Refused` with a stable code and a text saying what is right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy import Connection
+
+from config.fields import UnfitError, parse_duration
+from nodes.link import addressbook
+from nodes.link.errors import Refused
+from protocols.hl7 import catalogue
+from protocols.hl7.errors import MalformedMessage
+from protocols.hl7.header import find_header, read_header
+from protocols.link import limits
+from protocols.link.envelope import FILE_KIND, facility_of, mailbox_of
+
+ValidFor = Callable[[str], int]
+"""Milliseconds that a message of a kind may take, by the settings."""
+
+_KIND: Final = re.compile(rf"[A-Za-z0-9^_.\-]{{1,{limits.KIND_CHARS}}}")
+_ID: Final = re.compile(r"[a-z0-9][a-z0-9.\-]{0,62}")
+_SHOWN: Final = 12
+
+
+def sender_of(connection: Connection, facility: str, wanted: str | None) -> str:
+    """Return the sender's address: ``wanted`` (a mailbox, or ``mailbox@facility``), or the only one."""
+    own = addressbook.mailboxes_of(connection, facility)
+    known = ", ".join(sorted(own or ())[:_SHOWN]) or "unknown yet"
+    if wanted is None:
+        if own is None or len(own) != 1:
+            raise Refused(
+                "no-sender",
+                f"`from` must name a mailbox of {facility} (they are: {known}): it has not just one",
+            )
+        return f"{next(iter(own))}@{facility}"
+    mailbox = mailbox_of(wanted) if "@" in wanted else wanted
+    if "@" in wanted and facility_of(wanted) != facility:
+        raise Refused("foreign-sender", f"`from` is {wanted[:80]!r}, but this node sends for {facility} only")
+    if not _ID.fullmatch(mailbox) or (own is not None and mailbox not in own):
+        raise Refused(
+            "unknown-sender", f"`from` is {wanted[:80]!r}, which is no mailbox of {facility}; it has: {known}"
+        )
+    return f"{mailbox}@{facility}"
+
+
+def check_recipients(connection: Connection, recipients: tuple[str, ...]) -> None:
+    """Raise :class:`Refused` as the outbox will, before anything large is read or sealed."""
+    for recipient in recipients:
+        if not (_ID.fullmatch(mailbox_of(recipient)) and _ID.fullmatch(facility_of(recipient))):
+            raise Refused(
+                "bad-address",
+                f"`to` holds {recipient[:80]!r}, which is no address; it should be like labo@chu-oran",
+            )
+    if len(addressbook.resolve(connection, recipients)) > limits.RECIPIENTS:
+        raise Refused("too-many-recipients", f"`to`: at most {limits.RECIPIENTS} recipients are allowed")
+
+
+def kind_of(wanted: str | None, body: bytes) -> str:
+    """Return the kind: ``wanted``, or MSH-9 of an HL7 body, or ``file`` for any other body or none.
+
+    Raises MalformedMessage if the body begins with MSH and that segment is unusable.
+    """
+    kind = (
+        wanted
+        if wanted is not None
+        else (catalogue.kind_of(read_header(body)) if _is_hl7(body) else FILE_KIND)
+    )
+    if not _KIND.fullmatch(kind):
+        raise Refused(
+            "bad-kind",
+            f"the kind {kind[:40]!r} is not 1 to {limits.KIND_CHARS} of letters, digits and ^ _ . -, "
+            "as in ORU^R01",
+        )
+    return kind
+
+
+def _is_hl7(body: bytes) -> bool:
+    try:
+        find_header(body)
+    except MalformedMessage:
+        return False
+    return True
+
+
+def valid_for_ms(wanted: str | None, kind: str, by_settings: ValidFor) -> int:
+    """Return milliseconds: of ``wanted`` (as in ``5d``), or what the settings say for the kind."""
+    if wanted is None:
+        return by_settings(kind)
+    try:
+        return round(parse_duration(wanted) * 1000)
+    except UnfitError as unfit:
+        raise Refused("valid-for", f"`valid_for` is {wanted[:40]!r}, but {unfit}") from None

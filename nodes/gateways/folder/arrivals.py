@@ -1,0 +1,189 @@
+"""What is laid into ``in/``, in three steps that a crash may fall between. Blocking.
+
+1. :func:`stage`: payload and attachments get their names, then the control file is written under a name
+   that begins with a dot. Nobody takes it for a message yet; done again, it is the same files.
+2. The inbox notes the message as handed out (a commit).
+3. :func:`show`: the control file gets its real name. A crash before it is repaired by :func:`show_staged`.
+
+So a message is *taken* if it was handed out and neither of the two names is there. That holds only while
+``in/`` is the directory that we wrote into: :data:`MARKER` in it says so, and without the marker nothing is
+laid out and nothing counts as taken.
+
+Names are ``SEQUENCE-ID``: unique whatever a sender claims, and in their order the messages came.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from crypto.primitives import blake2b_stream
+from nodes.gateways.folder import bounds
+from nodes.gateways.folder.places import Place
+from nodes.link.errors import NoRoom, Refused
+from nodes.link.files import safe_name
+from nodes.link.ids import id_text
+from nodes.link.inbox import Received, ReceivedFile
+
+MARKER: Final = ".wasl"
+_MARKER_TEXT: Final = b"Wasl lays messages into this directory. Do not remove this file.\n"
+CONTROL_SUFFIX: Final = ".json"
+_SEQUENCE_DIGITS: Final = 10
+_MSH: Final = b"MSH"
+_NAME_BYTES: Final = 140
+
+
+class ArrivedFile(Struct, frozen=True):
+    """An attachment: ``name`` as its sender called it, ``file`` as it is called here. Digest: BLAKE2b-256."""
+
+    name: str
+    file: str
+    media_type: str
+    size: int
+    digest: str
+
+
+class Arrived(Struct, frozen=True, rename={"sender": "from"}):
+    """The control file of an arrival. ``payload`` is None if the message has no body."""
+
+    id: str
+    sequence: int
+    sender: str
+    to: str
+    kind: str
+    subject: str
+    patient: str
+    priority: str
+    created: str
+    received: str
+    payload: str | None
+    attachments: tuple[ArrivedFile, ...]
+
+
+class Damaged(Refused):
+    """What the node keeps of a message does not have the hash it had; it is not handed on."""
+
+
+def stem(seq: int, identifier: bytes) -> str:
+    """Return what the names of a message's files begin with."""
+    return f"{seq:0{_SEQUENCE_DIGITS}d}-{id_text(identifier)}"
+
+
+def is_ours(place: Place) -> bool:
+    """Whether ``in/`` carries our marker."""
+    return place.look(MARKER) is not None
+
+
+def mark(place: Place) -> None:
+    """Make ``in/`` ours; what was handed out before has to lie in it by now."""
+    place.write(MARKER, [_MARKER_TEXT])
+    place.sync()
+
+
+def stage(place: Place, received: Received, home: Path, floor_bytes: int) -> None:
+    """Write everything but the control file's real name; durable. Raises NoRoom, Damaged, OSError."""
+    needed = len(received.body) + sum(file.size for file in received.files)
+    needed += (home / received.body_path).stat().st_size if received.body_path is not None else 0
+    if place.free_bytes() - needed < floor_bytes:
+        raise NoRoom("no-room", f"in/ needs {needed} bytes more and {floor_bytes} must stay free: make room")
+    start = stem(received.seq, received.id)
+    payload = None
+    if received.body or received.body_path is not None:
+        payload = start + _payload_suffix(received, home)
+        place.write(payload, _body(received, home))
+    files = []
+    for number, file in enumerate(received.files, 1):
+        name = f"{start}-{number}-{_short(file.name)}"
+        place.write(name, _verified(home / file.path, file))
+        files.append(ArrivedFile(file.name, name, file.media_type, file.size, file.digest.hex()))
+    place.sync()
+    control = _control(received, payload, tuple(files))
+    place.write(_staged(start), [msgspec.json.format(msgspec.json.encode(control), indent=2) + b"\n"])
+    place.sync()
+
+
+def show(place: Place, seq: int, identifier: bytes) -> None:
+    """Give the staged control file its real name; durable."""
+    start = stem(seq, identifier)
+    place.rename(_staged(start), start + CONTROL_SUFFIX)
+    place.sync()
+
+
+def show_staged(place: Place, handed: list[tuple[int, bytes]]) -> None:
+    """Show what was handed out and not shown, because of a crash in between."""
+    names = set(place.names())
+    for seq, identifier in handed:
+        if _staged(stem(seq, identifier)) in names:
+            show(place, seq, identifier)
+
+
+def still_there(place: Place, starts: dict[int, str]) -> set[int]:
+    """Return which of ``starts`` (seq and stem) have a control file, shown or staged."""
+    names = set(place.names())
+    if len(names) < bounds.ENTRIES:
+        return {seq for seq, start in starts.items() if {start + CONTROL_SUFFIX, _staged(start)} & names}
+    return {  # too many names to have seen all
+        seq
+        for seq, start in starts.items()
+        if place.look(start + CONTROL_SUFFIX) is not None or place.look(_staged(start)) is not None
+    }
+
+
+def _staged(start: str) -> str:
+    return f".{start}{CONTROL_SUFFIX}.staged"
+
+
+def _short(name: str) -> str:
+    safe = safe_name(name)
+    while len(safe.encode("utf-8")) > _NAME_BYTES:
+        safe = safe[1:]  # the end says what kind of file it is
+    return safe.lstrip(".") or "file"
+
+
+def _control(received: Received, payload: str | None, files: tuple[ArrivedFile, ...]) -> Arrived:
+    return Arrived(
+        id_text(received.id), received.seq, received.sender, received.recipient, received.kind,
+        received.subject, received.patient, received.priority.name.lower(), _time(received.created_ms),
+        _time(received.received_ms), payload, files,
+    )  # fmt: skip
+
+
+def _time(moment_ms: int) -> str:
+    moment = datetime.fromtimestamp(moment_ms / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _payload_suffix(received: Received, home: Path) -> str:
+    start = received.body[: len(_MSH)]
+    if received.body_path is not None:
+        with (home / received.body_path).open("rb") as file:
+            start = file.read(len(_MSH))
+    return ".hl7" if start == _MSH else ".dat"
+
+
+def _body(received: Received, home: Path) -> Iterator[bytes]:
+    if received.body_path is None:
+        yield received.body
+        return
+    with (home / received.body_path).open("rb") as file:
+        while piece := file.read(bounds.COPY_BYTES):
+            yield piece
+
+
+def _verified(path: Path, file: ReceivedFile) -> Iterator[bytes]:
+    digest = blake2b_stream()
+    with path.open("rb") as stored:
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(stored.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        while piece := stored.read(bounds.COPY_BYTES):
+            digest.update(piece)
+            yield piece
+    if digest.digest() != file.digest:
+        raise Damaged("damaged", f"{path} does not hold the bytes of attachment {file.name!r} any more")
