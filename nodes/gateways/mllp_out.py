@@ -45,7 +45,7 @@ from nodes.link.inbox import Received
 from nodes.link.post import POLL_S, Post
 from protocols.errors import ProtocolError
 from protocols.hl7.acks import ACK_CODES
-from protocols.link.envelope import State, facility_of, mailbox_of
+from protocols.link.envelope import FILE_KIND, State, mailbox_of
 from runtime.backoff import Backoff
 from runtime.clock import Clock, sleep
 from runtime.logs import RepeatLimit, event
@@ -140,12 +140,12 @@ class MllpOutbound:
         target = self._settings.deliver.get(ANY)
         while target is not None:
             try:
-                recipients = await self._post.read(inbox.waiting_recipients)
+                lots = await self._post.read(inbox.waiting_lots)
             except StorageError as fault:
                 event(_log, logging.ERROR, "mllp-inbox-unreadable", cause=fault)
-                recipients = []
-            for recipient in recipients:
-                if recipient not in self._couriers and facility_of(recipient) == self._post.identity.facility:
+                lots = []
+            for recipient, kind in lots:
+                if kind != FILE_KIND and recipient not in self._couriers:
                     self._engage(recipient, target)
             await self._bell.wait(POLL_S)
 
