@@ -68,6 +68,10 @@ class DirectoryView:
         """Return the facility that a link key belongs to, and what it is here."""
         return self._keys.get(link_key, ("", Standing.UNKNOWN))
 
+    def entry(self, facility: str) -> DirectoryEntry | None:
+        """Return one facility as the nodes get it."""
+        return next((entry for entry in self._entries if entry.name == facility), None)
+
     def entries_after(self, version: int) -> tuple[DirectoryEntry, ...]:
         """Return what changed after ``version``, in order of version."""
         return tuple(entry for entry in self._entries if entry.version > version)

@@ -172,8 +172,9 @@ class Delivery:
         row, priority = sent
         if not row.files:
             return
-        for ref in decode_envelope(decode_message(row.message).envelope).attachments:
-            self._owners.pop(ref.id, None)
+        if not any(other.id == row.id and other.files for other, _ in self._sent.values()):
+            for ref in decode_envelope(decode_message(row.message).envelope).attachments:
+                self._owners.pop(ref.id, None)
         behind = self._barriers.pop((row.sender, row.recipient, priority), None)
         if behind:
             self._dispatch(list(behind), priority)

@@ -84,4 +84,6 @@ class Joining:
         hub.metrics.handshakes["joined"].inc()
         event(_LOG, logging.INFO, "facility-joined", facility=credential.facility, peer=link.peer)
         await hub.reload_directory()
-        self._session.say(f.Joined(credential.facility, credential.statement))
+        entry = hub.view.entry(credential.facility)
+        assert entry is not None
+        self._session.say(f.Joined(credential.facility, credential.statement, entry))

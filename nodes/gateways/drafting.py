@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 from sqlalchemy import Connection
@@ -27,19 +28,18 @@ ValidFor = Callable[[str], int]
 _KIND: Final = re.compile(rf"[A-Za-z0-9^_.\-]{{1,{limits.KIND_CHARS}}}")
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9.\-]{0,62}")
 _SHOWN: Final = 12
+_LAST_MS: Final = 253_402_300_799_000
+"""The end of year 9999: a sender's clock may claim more, ``datetime`` cannot."""
 
 
 def sender_of(connection: Connection, facility: str, wanted: str | None) -> str:
-    """Return the sender's address: ``wanted`` (a mailbox, or ``mailbox@facility``), or the only one."""
+    """Return the sender's address: ``wanted`` (a mailbox, or ``mailbox@facility``), or the first by name."""
     own = addressbook.mailboxes_of(connection, facility)
     known = ", ".join(sorted(own or ())[:_SHOWN]) or "unknown yet"
     if wanted is None:
-        if own is None or len(own) != 1:
-            raise Refused(
-                "no-sender",
-                f"`from` must name a mailbox of {facility} (they are: {known}): it has not just one",
-            )
-        return f"{next(iter(own))}@{facility}"
+        if not own:
+            raise Refused("no-sender", f"`from` must name a mailbox of {facility}: none is known here yet")
+        return f"{min(own)}@{facility}"
     mailbox = mailbox_of(wanted) if "@" in wanted else wanted
     if "@" in wanted and facility_of(wanted) != facility:
         raise Refused("foreign-sender", f"`from` is {wanted[:80]!r}, but this node sends for {facility} only")
@@ -79,6 +79,12 @@ def kind_of(wanted: str | None, body: bytes) -> str:
             "as in ORU^R01",
         )
     return kind
+
+
+def utc_text(moment_ms: int) -> str:
+    """Return a moment as people and programs read it (RFC 3339, UTC); what lies beyond year 9999 is cut."""
+    moment = datetime.fromtimestamp(min(moment_ms, _LAST_MS) / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _is_hl7(body: bytes) -> bool:

@@ -13,17 +13,19 @@ kept, so that a rotation loses nothing that was on the way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from crypto import identity as statements
 from crypto.errors import BadStatement
 from crypto.keys import SigningPublicKey
+from nodes.link import facts
 from nodes.link.errors import Refused, UnknownRecipient
-from nodes.link.tables import addressbook, facts
+from nodes.link.tables import addressbook
 from protocols.link.envelope import facility_of, mailbox_of
 from protocols.link.frames import DirectoryEntry, Mailbox
 
@@ -56,28 +58,48 @@ class Distrusted(Exception):  # noqa: N818 - past tense states the outcome
         self.code = code
 
 
+def merge_all(
+    connection: Connection, entries: Sequence[DirectoryEntry], authority: SigningPublicKey, *, complete: bool
+) -> list[Distrusted]:
+    """Take a page of entries; returns those that were not believed. ``complete``: nothing newer is known."""
+    distrusted = []
+    for entry in entries:
+        try:
+            merge(connection, entry, authority)
+        except Distrusted as problem:
+            distrusted.append(problem)
+    if complete:
+        newest = connection.execute(select(func.max(addressbook.c.version))).scalar_one_or_none() or 0
+        facts.put(connection, facts.DIRECTORY_VERSION, newest)
+    return distrusted
+
+
 def merge(connection: Connection, entry: DirectoryEntry, authority: SigningPublicKey) -> None:
     """Take one entry from the hub, if the authority's signature bears it out.
 
-    Raises :class:`Distrusted` and changes nothing otherwise.
+    Raises :class:`Distrusted` and changes nothing otherwise. A revocation that was seen once
+    holds for ever: no credential up to its serial is believed again.
     """
     verified = [_verify(entry.name, blob, authority) for blob in entry.statements]
-    credentials = [s for s in verified if isinstance(s[0], statements.Credential)]
-    revoked = max((s[0].serial for s in verified if isinstance(s[0], statements.Revocation)), default=-1)
-    groups = [s for s in verified if isinstance(s[0], statements.Group)]
-    newest = max([*credentials, *groups], key=lambda pair: pair[0].serial, default=None)
-    is_group = bool(groups)
+    is_group = any(isinstance(statement, statements.Group) for statement, _ in verified)
     where = (addressbook.c.name == entry.name, addressbook.c.is_group.is_(is_group))
     known = connection.execute(select(addressbook).where(*where)).one_or_none()
-    serial = max(revoked, newest[0].serial if newest else -1)
-    if known is not None and serial < known.serial:
-        raise Distrusted(entry.name, "serial-went-down", f"serial {serial} after {known.serial}")
-    if known is not None and newest and serial == known.serial and newest[1] != known.statement != b"":
-        raise Distrusted(entry.name, "two-of-one-serial", f"another statement with serial {serial}")
-    active = entry.active and newest is not None and newest[0].serial > revoked
-    earlier = b""
-    if known is not None:
-        earlier = known.statement if newest and newest[1] != known.statement else known.earlier
+    revoked = max(
+        (s.serial for s, _ in verified if isinstance(s, statements.Revocation)),
+        default=0 if known is None else known.revoked,
+    )
+    revoked = max(revoked, 0 if known is None else known.revoked)
+    usable = sorted(
+        (
+            (statement.serial, blob)
+            for statement, blob in verified
+            if not isinstance(statement, statements.Revocation) and statement.serial > revoked
+        ),
+        reverse=True,
+    )
+    if known is not None and usable:
+        _check_progress(entry.name, usable[0], known)
+    members = [s.members for s, _ in verified if isinstance(s, statements.Group)]
     connection.execute(delete(addressbook).where(*where))
     connection.execute(
         insert(addressbook).values(
@@ -85,13 +107,22 @@ def merge(connection: Connection, entry: DirectoryEntry, authority: SigningPubli
             is_group=is_group,
             version=entry.version,
             title=entry.title,
-            active=active,
-            serial=serial,
-            statement=newest[1] if newest and newest[0].serial > revoked else b"",
-            earlier=earlier,
-            mailboxes=msgspec.msgpack.encode(newest[0].members if is_group and newest else entry.mailboxes),
+            active=entry.active and bool(usable),
+            serial=max(usable[0][0] if usable else 0, 0 if known is None else known.serial),
+            revoked=revoked,
+            statement=usable[0][1] if usable else b"",
+            earlier=usable[1][1] if len(usable) > 1 and not is_group else b"",
+            mailboxes=msgspec.msgpack.encode(members[0] if is_group else entry.mailboxes),
         )
     )
+
+
+def _check_progress(name: str, newest: tuple[int, bytes], known: Any) -> None:
+    serial, blob = newest
+    if serial < known.serial:
+        raise Distrusted(name, "serial-went-down", f"serial {serial} is shown after {known.serial}")
+    if serial == known.serial and known.statement and blob != known.statement:
+        raise Distrusted(name, "two-of-one-serial", f"another statement with serial {serial}")
 
 
 def _verify(name: str, blob: bytes, authority: SigningPublicKey) -> tuple[Any, bytes]:
@@ -114,8 +145,22 @@ def credentials_of(
     ).one_or_none()
     if row is None or not row.active:
         return ()
+    return _credentials(row, authority)
+
+
+def _credentials(row: Any, authority: SigningPublicKey) -> tuple[statements.Credential, ...]:
     found = [statements.verify(blob, authority) for blob in (row.statement, row.earlier) if blob]
     return tuple(statement for statement in found if isinstance(statement, statements.Credential))
+
+
+def all_credentials(
+    connection: Connection, authority: SigningPublicKey
+) -> dict[str, tuple[statements.Credential, ...]]:
+    """Return the credentials of every active facility, newest first, each verified."""
+    rows = connection.execute(
+        select(addressbook).where(addressbook.c.is_group.is_(False), addressbook.c.active.is_(True))
+    )
+    return {row.name: _credentials(row, authority) for row in rows}
 
 
 def resolve(connection: Connection, recipients: tuple[str, ...]) -> tuple[str, ...]:
@@ -142,12 +187,7 @@ def resolve(connection: Connection, recipients: tuple[str, ...]) -> tuple[str, .
 
 def version(connection: Connection) -> int:
     """Return the version of the hub's directory that this copy has reached; 0 before the first."""
-    return (
-        connection.execute(
-            select(facts.c.value).where(facts.c.name == "directory_version")
-        ).scalar_one_or_none()
-        or 0
-    )
+    return facts.get(connection, facts.DIRECTORY_VERSION)
 
 
 def mailboxes_of(connection: Connection, facility: str) -> frozenset[str] | None:

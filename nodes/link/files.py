@@ -6,12 +6,13 @@ A body too large for one record takes the same way, as the first attachment.
 
 Sealed files lie in ``outgoing/`` of the home, one file each, chunk after chunk. They are
 durable before :func:`prepare` returns; a file that no message came to own (a crash in
-between) is found by :func:`orphans` and removed when the daemon starts.
+between) is found by :func:`orphans` and removed later.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,12 +119,16 @@ def discard(home: Path, files: Iterable[SealedFile]) -> None:
         (home / file.path).unlink(missing_ok=True)
 
 
-def orphans(home: Path, owned: set[str]) -> list[Path]:
-    """Return the files in ``outgoing/`` whose relative path is not in ``owned``."""
-    directory = home / OUTGOING
-    if not directory.is_dir():
+def orphans(home: Path, directory: str, owned: set[str], *, older_than_s: float) -> list[Path]:
+    """Return old files in a directory of the home whose relative path is not in ``owned``."""
+    if not (home / directory).is_dir():
         return []
-    return [path for path in directory.iterdir() if str(path.relative_to(home)) not in owned]
+    before_s = time.time() - older_than_s
+    return [
+        path
+        for path in (home / directory).iterdir()
+        if str(path.relative_to(home)) not in owned and path.stat().st_mtime < before_s
+    ]
 
 
 def check_room(home: Path, needed_bytes: int, floor_bytes: int) -> None:

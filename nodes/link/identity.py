@@ -72,7 +72,11 @@ class Identity:
 
 def save_keys(home: Path, keys: NodeKeys) -> None:
     """Write the private keys; before they are ever used, so that a retried join is the same node."""
-    named = {"link": keys.link, "signing": keys.signing, "sealing": keys.sealing}
+    named: dict[str, LinkPrivateKey | SigningPrivateKey | SealingPrivateKey] = {
+        "link": keys.link,
+        "signing": keys.signing,
+        "sealing": keys.sealing,
+    }
     write_private(home / KEYS, keystore.encode(named))
 
 

@@ -11,6 +11,7 @@ send a poke.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
@@ -18,17 +19,20 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection
 from twisted.internet.defer import Deferred
 
-from nodes.link import files, inbox, outbox
+from nodes.link import facts, files, inbox, outbox
 from nodes.link.identity import Identity
+from nodes.link.metrics import LinkMetrics
 from protocols.link import limits
 from protocols.link.envelope import State
 from runtime.clock import Clock
 from runtime.database import Database
 from runtime.executors import Executor
+from runtime.logs import event
 
 POLL_S: Final = 5.0
 """How often a waiter looks at the table although nobody told it to."""
 
+_LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
@@ -47,12 +51,14 @@ class Post:
         database: Database,
         clock: Clock,
         sealer: Executor,
+        metrics: LinkMetrics,
         floor_bytes: int = files.DISK_FLOOR_BYTES,
     ) -> None:
         self.home = home
         self.identity = identity
         self.database = database
         self.clock = clock
+        self.metrics = metrics
         self._sealer = sealer
         self._floor_bytes = floor_bytes
         self._outbox_wakes: list[Wake] = []
@@ -107,6 +113,13 @@ class Post:
         if done:
             self.outbox_changed()
         return done
+
+    async def alarm(self, code: str, text: str) -> None:
+        """Tell the operator: log it, count it, keep it."""
+        event(_LOG, logging.ERROR, "alarm", code=code, text=text)
+        self.metrics.alarm(code)
+        now_ms = self.clock.now_ms()
+        await self.database.write(lambda connection: facts.raise_alarm(connection, code, text, now_ms))
 
     def read(self, operation: Callable[[Connection], _T]) -> Deferred[_T]:
         """Read from the stores: ``await post.read(lambda c: inbox.waiting(c, limit=10))``."""

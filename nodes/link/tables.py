@@ -78,6 +78,7 @@ outbox_files = Table(
     Column("size", BigInteger, nullable=False),
     Column("root", LargeBinary, nullable=False),
     Column("path", String, nullable=False, comment="the sealed chunks, relative to the home"),
+    Column("chunks_sent", BigInteger, nullable=False, comment="for people who watch; the hub decides"),
     Column("stored", Boolean, nullable=False, comment="the hub has all of it"),
 )
 
@@ -147,6 +148,7 @@ addressbook = Table(
     Column("title", String, nullable=False),
     Column("active", Boolean, nullable=False),
     Column("serial", BigInteger, nullable=False, comment="never goes down"),
+    Column("revoked", BigInteger, nullable=False, comment="up to this serial nothing is believed again"),
     Column("statement", LargeBinary, nullable=False, comment="signed by the authority, verified"),
     Column("earlier", LargeBinary, nullable=False, comment="the credential before it, while both are in use"),
     Column(

@@ -131,7 +131,7 @@ class SealedMessage(Struct, array_like=True, frozen=True):
 
     envelope: bytes
     sealed: bytes
-    wraps: Annotated[tuple[Wrap, ...], Meta(min_length=1, max_length=limits.RECIPIENTS)]
+    wraps: Annotated[tuple[Wrap, ...], Meta(max_length=limits.RECIPIENTS)]
     signer_serial: Serial
     signature: Signature
 

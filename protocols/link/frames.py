@@ -114,6 +114,27 @@ class End(Frame, frozen=True, tag=5):
     retry_after_s: Annotated[int, Meta(ge=0, le=86_400)] = 0
 
 
+class Mailbox(Struct, array_like=True, frozen=True):
+    """An address inside a facility."""
+
+    name: Facility
+    title: Annotated[str, Meta(max_length=limits.TITLE_CHARS)] = ""
+    specialty: Annotated[str, Meta(max_length=limits.TITLE_CHARS)] = ""
+
+
+class DirectoryEntry(Struct, array_like=True, frozen=True):
+    """One facility or group. ``statements`` are signed by the authority; the rest is only for people."""
+
+    version: Sequence
+    name: Facility
+    title: Annotated[str, Meta(max_length=limits.TITLE_CHARS)]
+    active: bool
+    statements: Annotated[
+        tuple[Annotated[bytes, Meta(max_length=limits.STATEMENT_BYTES)], ...], Meta(max_length=4)
+    ]
+    mailboxes: Annotated[tuple[Mailbox, ...], Meta(max_length=limits.MAILBOXES)] = ()
+
+
 class Join(Frame, frozen=True, tag=10):
     """Node to hub, on a joining session: the public keys to be certified for the invited facility."""
 
@@ -123,10 +144,11 @@ class Join(Frame, frozen=True, tag=10):
 
 
 class Joined(Frame, frozen=True, tag=11):
-    """Hub to node: the signed credential. Asked again with the same keys, the same answer."""
+    """Hub to node: the signed credential and the facility's own entry. Asked again, the same answer."""
 
     facility: Facility
     credential: Annotated[bytes, Meta(max_length=limits.STATEMENT_BYTES)]
+    entry: DirectoryEntry
 
 
 class Submission(Struct, array_like=True, frozen=True):
@@ -296,27 +318,6 @@ class DirectoryWanted(Frame, frozen=True, tag=60):
     """Node to hub: tell me what changed after this version, now and from now on."""
 
     version: Sequence
-
-
-class Mailbox(Struct, array_like=True, frozen=True):
-    """An address inside a facility."""
-
-    name: Facility
-    title: Annotated[str, Meta(max_length=limits.TITLE_CHARS)] = ""
-    specialty: Annotated[str, Meta(max_length=limits.TITLE_CHARS)] = ""
-
-
-class DirectoryEntry(Struct, array_like=True, frozen=True):
-    """One facility or group. ``statements`` are signed by the authority; the rest is only for people."""
-
-    version: Sequence
-    name: Facility
-    title: Annotated[str, Meta(max_length=limits.TITLE_CHARS)]
-    active: bool
-    statements: Annotated[
-        tuple[Annotated[bytes, Meta(max_length=limits.STATEMENT_BYTES)], ...], Meta(max_length=4)
-    ]
-    mailboxes: Annotated[tuple[Mailbox, ...], Meta(max_length=limits.MAILBOXES)] = ()
 
 
 class Directory(Frame, frozen=True, tag=61):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Connection, Engine, insert, select, update
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock as TaskClock
@@ -24,6 +25,7 @@ from crypto.primitives import blake2b
 from nodes.link import addressbook, outbox, tables
 from nodes.link.identity import Identity, NodeKeys
 from nodes.link.ids import new_id
+from nodes.link.metrics import LinkMetrics
 from nodes.link.post import Post
 from protocols.link.envelope import Priority, State
 from protocols.link.frames import DirectoryEntry, Mailbox
@@ -270,7 +272,7 @@ def open_station(
     identity = network.identity(facility)
     post = Post(
         home=home, identity=identity, database=database, clock=clock, sealer=ClockExecutor(time),
-        floor_bytes=floor_bytes,
+        metrics=LinkMetrics(CollectorRegistry()), floor_bytes=floor_bytes,
     )  # fmt: skip
     station = Station(home, network, identity, time, clock, engine, database, post)
     try:

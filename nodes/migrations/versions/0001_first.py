@@ -19,6 +19,9 @@ def upgrade() -> None:
         sa.Column("title", sa.String(), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("serial", sa.BigInteger(), nullable=False, comment="never goes down"),
+        sa.Column(
+            "revoked", sa.BigInteger(), nullable=False, comment="up to this serial nothing is believed again"
+        ),
         sa.Column("statement", sa.LargeBinary(), nullable=False, comment="signed by the authority, verified"),
         sa.Column(
             "earlier",
@@ -176,6 +179,9 @@ def upgrade() -> None:
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("root", sa.LargeBinary(), nullable=False),
         sa.Column("path", sa.String(), nullable=False, comment="the sealed chunks, relative to the home"),
+        sa.Column(
+            "chunks_sent", sa.BigInteger(), nullable=False, comment="for people who watch; the hub decides"
+        ),
         sa.Column("stored", sa.Boolean(), nullable=False, comment="the hub has all of it"),
         sa.ForeignKeyConstraint(["outbox_seq"], ["outbox.seq"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("outbox_seq", "position"),

@@ -1,0 +1,166 @@
+"""``invite``, ``facilities``, ``suspend``, ``resume``, ``revoke``, ``group``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+from sqlalchemy import Connection, select
+
+from hub import home as hub_home
+from hub.cli import home_option, json_option
+from hub.cli.opened import opened_hub
+from hub.directory import service, store
+from hub.spool.tables import presence
+from runtime.cli import facts, moment, say, seconds, table
+from runtime.transactions import read, transact
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@click.command()
+@click.argument("facility")
+@home_option
+@click.option("--title", help="What people call it.")
+@click.option("--mailbox", "mailboxes", multiple=True, help="An address inside it; may repeat.")
+@click.option("--valid-for", default="24h", show_default=True, help="How long the code works: 30m, 24h, 7d.")
+@json_option
+def invite(
+    facility: str, home: Path, title: str | None, mailboxes: tuple[str, ...], valid_for: str, as_json: bool
+) -> None:
+    """Let FACILITY in: print a one-time join code for its node.
+
+    The code carries a secret: hand it over as you would a password.
+    """
+    with opened_hub(home) as hub:
+        issuer = hub_home.issuer(hub.settings, hub_home.load_keys(home))
+        invited = transact(
+            hub.engine,
+            lambda connection: service.invite(
+                connection,
+                issuer,
+                facility,
+                title=title,
+                mailboxes=mailboxes,
+                valid_for_ms=int(seconds(valid_for) * 1000),
+                now_ms=_now_ms(),
+            ),
+        )
+        hub.poke()
+    value = {"facility": invited.facility, "code": invited.code, "expires": moment(invited.expires_ms)}
+    facts(value, as_json=as_json, text=lambda: invited.code)
+    if not as_json:
+        say(f"Works once, until {value['expires']}. At {facility}: wasl-node join CODE --home DIR")
+
+
+@click.command()
+@home_option
+@json_option
+def facilities(home: Path, as_json: bool) -> None:
+    """List facilities, their mailboxes, and who is connected."""
+    with opened_hub(home) as hub:
+        rows, seen = read(hub.engine, _facilities)
+    value = [
+        {
+            "facility": row.facility,
+            "title": row.title,
+            "mailboxes": [box.name for box in row.mailboxes],
+            "state": _state(row),
+            "connected": bool(seen.get(row.facility, (False, 0, ""))[0]),
+            "seen": moment(seen[row.facility][1]) if row.facility in seen else None,
+            "software": seen.get(row.facility, (False, 0, ""))[2] or None,
+        }
+        for row in rows
+    ]
+    header = ("facility", "state", "connected", "seen", "mailboxes", "title")
+    facts(
+        value,
+        as_json=as_json,
+        text=lambda: table(
+            [
+                (
+                    one["facility"], one["state"], "yes" if one["connected"] else "no",
+                    one["seen"] or "never", ",".join(row.name for row in rows[index].mailboxes), one["title"],
+                )
+                for index, one in enumerate(value)
+            ],
+            header,
+        ),
+    )  # fmt: skip
+
+
+def _facilities(
+    connection: Connection,
+) -> tuple[list[store.FacilityRow], dict[str, tuple[bool, int, str]]]:
+    seen = {
+        row.facility: (row.connected, row.seen_ms, row.software)
+        for row in connection.execute(select(presence))
+    }
+    return store.all_facilities(connection), seen
+
+
+def _state(row: store.FacilityRow) -> str:
+    if row.suspended:
+        return "suspended"
+    if not row.credentials:
+        return "invited"
+    return "active" if any(not credential.revoked for credential in row.credentials) else "revoked"
+
+
+@click.command()
+@click.argument("facility")
+@home_option
+def suspend(facility: str, home: Path) -> None:
+    """Take FACILITY out of traffic; its session ends at once, what waits for it stays."""
+    _suspend(facility, home, suspended=True)
+
+
+@click.command()
+@click.argument("facility")
+@home_option
+def resume(facility: str, home: Path) -> None:
+    """Let a suspended FACILITY back."""
+    _suspend(facility, home, suspended=False)
+
+
+def _suspend(facility: str, home: Path, *, suspended: bool) -> None:
+    with opened_hub(home) as hub:
+        transact(hub.engine, lambda connection: store.suspend(connection, facility, suspended=suspended))
+        hub.poke()
+    say(f"{facility} is {'suspended' if suspended else 'active again'}.")
+
+
+@click.command()
+@click.argument("facility")
+@home_option
+@click.option("--reason", default="", help="Kept, and told to every node.")
+def revoke(facility: str, home: Path, reason: str) -> None:
+    """Revoke FACILITY's keys for good; a new invitation makes it a member again."""
+    with opened_hub(home) as hub:
+        issuer = hub_home.issuer(hub.settings, hub_home.load_keys(home))
+        serial = transact(
+            hub.engine,
+            lambda connection: service.revoke(connection, issuer, facility, reason, _now_ms()),
+        )
+        hub.poke()
+    say(f"{facility}: every credential up to serial {serial} is revoked.")
+
+
+@click.command()
+@click.argument("name")
+@click.argument("members", nargs=-1, required=True)
+@home_option
+@click.option("--title", default="", help="What people call it.")
+def group(name: str, members: tuple[str, ...], home: Path, title: str) -> None:
+    """Make group NAME of MEMBERS (mailbox@facility …); it is addressed as NAME@group."""
+    with opened_hub(home) as hub:
+        issuer = hub_home.issuer(hub.settings, hub_home.load_keys(home))
+        transact(
+            hub.engine,
+            lambda connection: service.define_group(connection, issuer, name, title or name, members),
+        )
+        hub.poke()
+    say(f"{name}@group has {len(members)} members.")

@@ -1,0 +1,113 @@
+"""``queue``, ``track``, ``backup``."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+import uuid
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from hub import home as hub_home
+from hub.cli import home_option, json_option
+from hub.cli.opened import opened_hub
+from hub.spool import store
+from runtime.cli import EXIT_USAGE, facts, fail, moment, say, table
+from runtime.home import fsync_directory
+from runtime.transactions import read
+
+
+@click.command()
+@home_option
+@json_option
+def queue(home: Path, as_json: bool) -> None:
+    """Show what waits for which facility."""
+    with opened_hub(home) as hub:
+        depths = read(hub.engine, store.depths)
+    now_ms = time.time_ns() // 1_000_000
+    value = [
+        {
+            "facility": depth.facility,
+            "messages": depth.messages,
+            "bytes": depth.bytes,
+            "oldest": moment(depth.oldest_ms),
+            "oldest_age_s": max(0, (now_ms - depth.oldest_ms) // 1000),
+        }
+        for depth in depths
+    ]
+    header = ("facility", "messages", "bytes", "oldest", "age s")
+    facts(value, as_json=as_json, text=lambda: table([tuple(one.values()) for one in value], header))
+
+
+@click.command()
+@click.argument("identifier", metavar="ID")
+@home_option
+@json_option
+def track(identifier: str, home: Path, as_json: bool) -> None:
+    """Show what became of message ID, as far as the hub can know."""
+    try:
+        raw = uuid.UUID(identifier).bytes
+    except ValueError:
+        fail(f"{identifier!r} is no message id; it should be like 019a…-….", EXIT_USAGE)
+    with opened_hub(home) as hub:
+        found = read(hub.engine, lambda connection: store.track(connection, raw))
+    if not found:
+        fail(f"no message {identifier} was accepted by this hub")
+    value = [
+        {
+            "id": identifier,
+            "from": one.sender,
+            "to": list(one.recipients),
+            "kind": one.kind,
+            "priority": "stat" if one.priority else "routine",
+            "size": one.size,
+            "attachments": one.files,
+            "accepted": moment(one.accepted_ms),
+            "expires": moment(one.expires_ms),
+            "waiting": list(one.waiting),
+            "history": [
+                {"recipient": n.recipient, "state": n.state.word, "reason": n.code, "at": moment(n.at_ms)}
+                for n in one.news
+            ],
+        }
+        for one in found
+    ]
+    facts(value if len(value) > 1 else value[0], as_json=as_json, text=lambda: _told(found))
+
+
+def _told(found: list[store.Tracked]) -> str:
+    lines: list[str] = []
+    for one in found:
+        lines.append(
+            f"{one.kind} from {one.sender} to {' '.join(one.recipients)}, accepted {moment(one.accepted_ms)}"
+        )
+        lines += [f"  {moment(n.at_ms)}  {n.state.word:<10} {n.recipient}  {n.code}" for n in one.news]
+        lines += [f"  waiting for {recipient}" for recipient in one.waiting]
+    return "\n".join(lines)
+
+
+@click.command()
+@home_option
+@click.option(
+    "--into", required=True, type=click.Path(path_type=Path), help="The file to write; must not exist."
+)
+def backup(home: Path, into: Path) -> None:
+    """Copy the database, consistently, while the hub runs. Keys and attachments are files: copy them too."""
+    with opened_hub(home) as hub:
+        if hub.engine.dialect.name != "sqlite":
+            fail("this hub's tables are in PostgreSQL: use pg_dump")
+        if into.exists():
+            fail(f"{into} exists already")
+        partial = into.with_name(into.name + ".part")
+        source_path = home / hub_home.DATABASE
+        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        with closing(sqlite3.connect(source_path)) as source, closing(sqlite3.connect(partial)) as target:
+            source.backup(target)
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.rename(into)
+        fsync_directory(into.parent)
+    say(f"{into} holds the database as it was a moment ago.")

@@ -1,0 +1,116 @@
+"""``join``, ``run``, ``check-config``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from config.errors import SettingsError
+from nodes import home as node_home
+from nodes.cli import home_option, json_option
+from nodes.link.errors import NodeError
+from protocols.link.errors import RemoteError
+from protocols.link.joincode import JoinCode, decode_joincode
+from runtime.cli import EXIT_USAGE, facts, fail, say
+from runtime.home import HomeError
+from runtime.storage_errors import StorageError
+
+
+@click.command()
+@click.argument("code")
+@home_option
+@click.option("--http", metavar="HOST:PORT", help="Health and metrics. Default: 127.0.0.1:7610.")
+def join(code: str, home: Path, http: str | None) -> None:
+    """Join a network with the one-time CODE that its administrator gave you.
+
+    Safe to repeat: a join that was cut off is finished by the same command.
+    """
+    from nodes.link.identity import IDENTITY, NodeKeys, load_keys, save_keys  # noqa: PLC0415 - brings SQL
+
+    try:
+        read = decode_joincode(code)
+    except RemoteError as fault:
+        fail(fault.text, EXIT_USAGE)
+    try:
+        if (home / IDENTITY).exists():
+            fail(f"{home} has joined a network already; a node has one home and one network")
+        node_home.prepare_home(home, http)
+        node_home.load_settings(home)
+        keys = load_keys(home)
+        if keys is None:
+            keys = NodeKeys.generate()
+            save_keys(home, keys)
+        _join(home, read, keys)
+    except SettingsError as error:
+        fail(str(error), EXIT_USAGE)
+    except (NodeError, HomeError, StorageError) as error:
+        fail(str(error))
+    say(f"This is {read.facility} now. Next: wasl-node run --home {home}")
+
+
+def _join(home: Path, code: JoinCode, keys: Any) -> None:
+    from twisted.internet import reactor  # noqa: PLC0415 - installing it takes a third of a second
+    from twisted.python.failure import Failure  # noqa: PLC0415 - likewise
+
+    from nodes.link import addressbook, identity, joining  # noqa: PLC0415 - likewise
+    from runtime import migrations  # noqa: PLC0415 - likewise
+    from runtime.clock import ReactorClock  # noqa: PLC0415 - likewise
+    from runtime.connect import TcpConnector  # noqa: PLC0415 - likewise
+    from runtime.transactions import transact  # noqa: PLC0415 - likewise
+
+    loop: Any = reactor
+    attempt = joining.Join(code, keys, ReactorClock(loop))
+    address = node_home.hub_address(node_home.load_settings(home), code.hub)
+    TcpConnector(loop, address.host, address.port)(attempt.link, attempt.failed)
+    outcome: list[Any] = []
+
+    def finish(result: Any) -> None:
+        outcome.append(result)
+        loop.callLater(0, loop.stop)
+
+    attempt.done.addBoth(finish)
+    loop.run()
+    result = outcome[0] if outcome else None
+    if isinstance(result, Failure):
+        fail(str(result.value))
+    if result is None:
+        fail("stopped before the hub answered; run the same command again")
+    joined, entry = result
+    engine = node_home.open_database(home)
+    migrations.upgrade(engine, "nodes")
+    transact(engine, lambda connection: addressbook.merge(connection, entry, joined.authority_key))
+    engine.dispose()
+    identity.save_identity(home, joined)
+
+
+@click.command()
+@home_option
+def run(home: Path) -> None:
+    """Run the node in the foreground; SIGTERM stops it cleanly."""
+    from twisted.internet import reactor  # noqa: PLC0415 - installing it takes a third of a second
+
+    from nodes.daemon import run as run_node  # noqa: PLC0415 - likewise
+
+    sys.exit(run_node(home, reactor))
+
+
+@click.command("check-config")
+@home_option
+@json_option
+def check_config(home: Path, as_json: bool) -> None:
+    """Check the settings and say everything that is wrong with them."""
+    try:
+        node_home.load_settings(home)
+    except SettingsError as error:
+        faults = [{"file": x.file, "key": x.key, "value": x.value, "right": x.right} for x in error.faults]
+        if as_json:
+            facts({"ok": False, "faults": faults}, as_json=True, text=str)
+        else:
+            say(str(error))
+        sys.exit(EXIT_USAGE)
+    except (NodeError, HomeError) as error:
+        fail(str(error))
+    facts({"ok": True, "faults": []}, as_json=as_json, text=lambda: "The settings are right.")

@@ -1,0 +1,297 @@
+"""``track``, ``sent``, ``inbox``, ``show``, ``fetch``, ``directory``, ``status``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nodes.cli import home_option, json_option
+from nodes.cli.opened import OpenedNode, opened_node
+from nodes.link import addressbook, facts, inbox, outbox
+from nodes.link.errors import NotFound
+from nodes.link.files import safe_name
+from nodes.link.ids import id_text, parse_id
+from protocols.link.envelope import State, mailbox_of
+from runtime import cli
+from runtime.home import fsync_directory
+from runtime.transactions import read, transact
+
+
+def _id(text: str) -> bytes:
+    raw = parse_id(text)
+    if raw is None:
+        cli.fail(f"{text!r} is no message id; it should be like 019a…-….", cli.EXIT_USAGE)
+    return raw
+
+
+def _sent_value(sent: outbox.Sent) -> dict[str, Any]:
+    return {
+        "id": id_text(sent.id),
+        "state": sent.state.word,
+        "reason": sent.reason or None,
+        "kind": sent.kind,
+        "from": sent.sender,
+        "subject": sent.subject,
+        "created": cli.moment(sent.created_ms),
+        "expires": cli.moment(sent.expires_ms),
+        "recipients": [
+            {
+                "to": r.recipient, "state": r.state.word, "reason": r.code or None, "at": cli.moment(r.at_ms),
+                "answer": r.answer.decode("utf-8", "replace") or None,
+            }
+            for r in sent.recipients
+        ],
+        "history": [
+            {"state": m.state.word, "at": cli.moment(m.at_ms), "to": m.recipient or None,
+             "reason": m.code or None, "text": m.text or None}
+            for m in sent.history
+        ],
+    }  # fmt: skip
+
+
+def _sent_text(sent: outbox.Sent) -> str:
+    lines = [f"{id_text(sent.id)}  {sent.kind}  {sent.state.word}  {sent.reason}".rstrip()]
+    lines += [
+        f"  {cli.moment(m.at_ms)}  {m.state.word:<10} {m.recipient} {m.code} {m.text}".rstrip()
+        for m in sent.history
+    ]
+    return "\n".join(lines)
+
+
+@click.command()
+@click.argument("identifier", metavar="ID")
+@home_option
+@json_option
+def track(identifier: str, home: Path, as_json: bool) -> None:
+    """Show where message ID of ours is, with the time of each step."""
+    with opened_node(home) as node:
+        sent = read(node.engine, lambda connection: outbox.find(connection, _id(identifier)))
+    cli.facts(_sent_value(sent), as_json=as_json, text=lambda: _sent_text(sent))
+
+
+@click.command()
+@home_option
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@json_option
+def sent(home: Path, limit: int, as_json: bool) -> None:
+    """List what was sent lately, newest first."""
+    with opened_node(home) as node:
+        found = read(node.engine, lambda connection: outbox.latest(connection, limit))
+    rows = [
+        (id_text(one.id), one.kind, one.state.word, ",".join(r.recipient for r in one.recipients), one.reason)
+        for one in found
+    ]
+    cli.facts(
+        [_sent_value(one) for one in found],
+        as_json=as_json,
+        text=lambda: cli.table(rows, ("id", "kind", "state", "to", "reason")),
+    )
+
+
+def _received_value(received: inbox.Received) -> dict[str, Any]:
+    return {
+        "id": id_text(received.id),
+        "from": received.sender,
+        "to": received.recipient,
+        "kind": received.kind,
+        "subject": received.subject,
+        "patient": received.patient,
+        "priority": received.priority.name.lower(),
+        "received": cli.moment(received.received_ms),
+        "state": received.state.word,
+        "attachments": [
+            {"name": file.name, "size": file.size, "digest": file.digest.hex()} for file in received.files
+        ],
+    }
+
+
+@click.command("inbox")
+@home_option
+@click.option("--mailbox", help="Only this one.")
+@json_option
+def inbox_command(home: Path, mailbox: str | None, as_json: bool) -> None:
+    """List what arrived, oldest first."""
+    with opened_node(home) as node:
+        recipient = None if mailbox is None else f"{mailbox}@{node.identity.facility}"
+        found = read(node.engine, lambda connection: inbox.listing(connection, recipient=recipient))
+    rows = [
+        (id_text(one.id), cli.moment(one.received_ms), one.kind, one.sender, mailbox_of(one.recipient),
+         one.state.word, len(one.files), one.subject)
+        for one in found
+    ]  # fmt: skip
+    header = ("id", "received", "kind", "from", "to", "state", "files", "subject")
+    cli.facts([_received_value(one) for one in found], as_json=as_json, text=lambda: cli.table(rows, header))
+
+
+@click.command()
+@click.argument("identifier", metavar="ID")
+@home_option
+@json_option
+def show(identifier: str, home: Path, as_json: bool) -> None:
+    """Show one message, received or sent: what is known about it, and its text."""
+    raw = _id(identifier)
+    with opened_node(home) as node:
+        value, body = _shown(node, raw)
+    if as_json:
+        value["body"] = body.decode("utf-8", "replace")
+        cli.facts(value, as_json=True, text=str)
+        return
+    for name in ("id", "kind", "from", "to", "subject", "patient", "received", "created", "state", "reason"):
+        if value.get(name):
+            click.echo(f"{name + ':':<10} {value[name]}")
+    for file in value.get("attachments", ()):
+        click.echo(f"{'file:':<10} {file['name']} ({file['size']} bytes)")
+    if body:
+        click.echo("")
+        click.echo(body.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def _shown(node: OpenedNode, raw: bytes) -> tuple[dict[str, Any], bytes]:
+    try:
+        received = read(node.engine, lambda connection: inbox.find(connection, raw))
+    except NotFound:
+        mine = read(node.engine, lambda connection: outbox.find(connection, raw))
+        content, body = read(node.engine, lambda connection: outbox.open_content(connection, raw, node.home))
+        value = _sent_value(mine)
+        value["to"] = ", ".join(recipient.recipient for recipient in mine.recipients)
+        value["patient"] = content.patient
+        return value, body
+    return _received_value(received), inbox.read_body(received, node.home)
+
+
+@click.command()
+@click.argument("identifier", metavar="ID")
+@home_option
+@click.option("--into", required=True, type=click.Path(path_type=Path, file_okay=False), help="A directory.")
+@json_option
+def fetch(identifier: str, home: Path, into: Path, as_json: bool) -> None:
+    """Write received message ID and its files into a directory; that counts as taken (processed)."""
+    raw = _id(identifier)
+    with opened_node(home) as node:
+        received = read(node.engine, lambda connection: inbox.find(connection, raw))
+        written = _write(node, received, into)
+        now_ms = time.time_ns() // 1_000_000
+        transact(
+            node.engine,
+            lambda connection: inbox.conclude(
+                connection, node.identity, received.seq, State.PROCESSED, now_ms, code="fetched"
+            ),
+        )
+        node.poke()
+    value = {"id": id_text(raw), "files": [str(path) for path in written]}
+    cli.facts(value, as_json=as_json, text=lambda: "\n".join(value["files"]))
+
+
+def _write(node: OpenedNode, received: inbox.Received, into: Path) -> list[Path]:
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        written: list[Path] = []
+        body = inbox.read_body(received, node.home)
+        if body:
+            path = into / f"{id_text(received.id)}.hl7"
+            _put(path, body)
+            written.append(path)
+        for file in received.files:
+            target = _free_name(into, safe_name(file.name), written)
+            partial = target.with_name(target.name + ".part")
+            shutil.copyfile(node.home / file.path, partial)
+            _settle(partial, target)
+            written.append(target)
+        fsync_directory(into)
+    except OSError as error:
+        cli.fail(f"{into}: {error.strerror or error}; nothing was marked as taken")
+    return written
+
+
+def _free_name(into: Path, name: str, written: list[Path]) -> Path:
+    """Return a path for this name that no other file of the same message has."""
+    target, number = into / name, 1
+    while target in written:
+        number += 1
+        stem, dot, suffix = name.rpartition(".")
+        target = into / (f"{stem}-{number}{dot}{suffix}" if stem else f"{name}-{number}")
+    return target
+
+
+def _put(path: Path, data: bytes) -> None:
+    partial = path.with_name(path.name + ".part")
+    partial.write_bytes(data)
+    _settle(partial, path)
+
+
+def _settle(partial: Path, target: Path) -> None:
+    with partial.open("rb") as written:
+        os.fsync(written.fileno())
+    partial.replace(target)
+
+
+@click.command()
+@home_option
+@json_option
+def directory(home: Path, as_json: bool) -> None:
+    """List facilities, mailboxes and groups, as far as this node knows them."""
+    with opened_node(home) as node:
+        entries = read(node.engine, addressbook.entries)
+    value = [
+        {
+            "facility": None if entry.is_group else entry.name,
+            "group": entry.name if entry.is_group else None,
+            "title": entry.title,
+            "active": entry.active,
+            "mailboxes": [
+                {"name": box.name, "title": box.title, "specialty": box.specialty} for box in entry.mailboxes
+            ],
+            "members": list(entry.members),
+        }
+        for entry in entries
+    ]
+    rows = [
+        (
+            f"{entry.name}@group" if entry.is_group else entry.name,
+            "active" if entry.active else "inactive",
+            " ".join(entry.members) if entry.is_group else " ".join(box.name for box in entry.mailboxes),
+            entry.title,
+        )
+        for entry in entries
+    ]
+    cli.facts(value, as_json=as_json, text=lambda: cli.table(rows, ("name", "state", "mailboxes", "title")))
+
+
+@click.command()
+@home_option
+@json_option
+def status(home: Path, as_json: bool) -> None:
+    """Say how this node is: what waits, whether the daemon runs, and the latest alarms."""
+    with opened_node(home) as node:
+        waiting, oldest_ms = read(node.engine, outbox.queue_depth)
+        connected = read(node.engine, lambda connection: facts.get(connection, facts.CONNECTED))
+        alarms = read(node.engine, lambda connection: facts.latest_alarms(connection, 20))
+        running = node.poke()
+    value = {
+        "facility": node.identity.facility,
+        "hub": node.identity.hub,
+        "running": running,
+        "connected": bool(connected) and running,
+        "queued": waiting,
+        "oldest": None if oldest_ms is None else cli.moment(oldest_ms),
+        "alarms": [{"at": cli.moment(at), "code": code, "text": text} for at, code, text in alarms],
+    }
+    cli.facts(value, as_json=as_json, text=lambda: _status_text(value))
+    sys.exit(0)
+
+
+def _status_text(value: dict[str, Any]) -> str:
+    lines = [
+        f"facility   {value['facility']}",
+        f"daemon     {'running' if value['running'] else 'not running'}",
+        f"hub        {value['hub']} ({'connected' if value['connected'] else 'not connected'})",
+        f"queued     {value['queued']}" + (f", oldest {value['oldest']}" if value["oldest"] else ""),
+    ]
+    lines += [f"alarm      {one['at']}  {one['code']}  {one['text']}" for one in value["alarms"]]
+    return "\n".join(lines)

@@ -1,0 +1,162 @@
+"""``send``: put into the outbox, and wait if asked to."""
+
+from __future__ import annotations
+
+import mimetypes
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from nodes import home as node_home
+from nodes.cli import home_option, json_option
+from nodes.cli.opened import OpenedNode, opened_node
+from nodes.cli.watching import watch
+from nodes.gateways.drafting import kind_of, sender_of
+from nodes.link import addressbook, files, outbox
+from nodes.link.ids import id_text
+from protocols.link.envelope import Priority, State
+from runtime.cli import EXIT_NO_DAEMON, EXIT_TIMED_OUT, EXIT_USAGE, facts, fail, say, seconds
+from runtime.transactions import read, transact
+
+STATES: Final = {
+    "accepted": frozenset({State.ACCEPTED, State.DELIVERED, State.PROCESSED, State.REFUSED, State.RETURNED}),
+    "delivered": frozenset({State.DELIVERED, State.PROCESSED, State.REFUSED, State.RETURNED}),
+    "processed": frozenset({State.PROCESSED, State.REFUSED, State.RETURNED}),
+}
+BODY_BYTES: Final = 64 * 1024 * 1024
+
+
+@click.command()
+@home_option
+@click.option(
+    "--to", "recipients", multiple=True, required=True, metavar="MAILBOX@FACILITY", help="May repeat."
+)
+@click.option("--from", "sender", metavar="MAILBOX", help="Default: this facility's first mailbox.")
+@click.option("--id", "key", help="Your own key: sent again with the same content, it is the same message.")
+@click.option("--subject", default="", help="Sealed; the hub does not see it.")
+@click.option("--patient", default="", help="Sealed; the hub does not see it.")
+@click.option("--priority", type=click.Choice(["stat", "routine"]), default="routine", show_default=True)
+@click.option("--hl7", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="An HL7 message.")
+@click.option(
+    "--file", "paths", multiple=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="An attachment; may repeat.",
+)  # fmt: skip
+@click.option("--wait", type=click.Choice(list(STATES)), help="Wait until it is there.")
+@click.option("--timeout", default="24h", show_default=True, help="How long to wait.")
+@click.option("--valid-for", help="How long it may take before it comes back. Default: the settings'.")
+@json_option
+def send(home: Path, **options: Any) -> None:
+    """Send an HL7 message, files, or both.
+
+    Prints the message's id. Without --wait the message is queued, safely, when this returns.
+    """
+    if options["hl7"] is None and not options["paths"]:
+        fail("nothing to send: give --hl7 FILE, --file FILE, or both", EXIT_USAGE)
+    with opened_node(home) as node:
+        put = _put(node, options)
+        running = node.poke()
+        identifier = id_text(put.id)
+        if options["wait"] is None:
+            if not running:
+                say("Queued; the daemon is not running, it will be sent when it does.")
+            facts(
+                {"id": identifier, "state": put.state.word},
+                as_json=options["as_json"],
+                text=lambda: identifier,
+            )
+            return
+        if not running:
+            facts(
+                {"id": identifier, "state": put.state.word},
+                as_json=options["as_json"],
+                text=lambda: identifier,
+            )
+            fail("Queued, but nothing to wait for: the daemon is not running.", EXIT_NO_DAEMON)
+        _wait(node, put, options)
+
+
+def _wait(node: OpenedNode, put: outbox.Put, options: dict[str, Any]) -> None:
+    wanted = STATES[options["wait"]]
+    sent = watch(node.engine, put.id, wanted, seconds(options["timeout"]))
+    value = {"id": id_text(put.id), "state": sent.state.word}
+    if sent.reason:
+        value["reason"] = sent.reason
+    facts(value, as_json=options["as_json"], text=lambda: f"{value['id']} {sent.state.word}")
+    if sent.state not in wanted:
+        fail(f"Not {options['wait']} yet ({sent.state.word}); it goes on by itself.", EXIT_TIMED_OUT)
+    if sent.state in (State.REFUSED, State.RETURNED):
+        fail(f"Came back: {sent.reason}")
+
+
+def _put(node: OpenedNode, options: dict[str, Any]) -> outbox.Put:
+    body = _body(options["hl7"])
+    sender = read(node.engine, lambda c: sender_of(c, node.identity.facility, options["sender"]))
+    kind = kind_of(None, body)
+    if options["valid_for"] is None:
+        valid_for_ms = node_home.valid_for_ms(node.settings.messages, kind)
+    else:
+        valid_for_ms = int(seconds(options["valid_for"]) * 1000)
+    recipients = tuple(dict.fromkeys(options["recipients"]))
+    # A wrong address is found before anything large is sealed.
+    read(node.engine, lambda c: addressbook.resolve(c, recipients))
+    prepared = _prepare(node, body, options["paths"])
+    draft = outbox.Draft(
+        sender=sender,
+        recipients=recipients,
+        kind=kind,
+        prepared=prepared,
+        key=options["key"],
+        subject=options["subject"],
+        patient=options["patient"],
+        priority=Priority.STAT if options["priority"] == "stat" else Priority.ROUTINE,
+        valid_for_ms=valid_for_ms,
+    )
+    try:
+        put = transact(node.engine, lambda c: outbox.put(c, draft, time.time_ns() // 1_000_000))
+    except BaseException:
+        files.discard(node.home, prepared.files)
+        raise
+    if not put.fresh:
+        files.discard(node.home, prepared.files)
+    return put
+
+
+def _body(path: Path | None) -> bytes:
+    if path is None:
+        return b""
+    if path.stat().st_size > BODY_BYTES:
+        fail(
+            f"{path} has {path.stat().st_size} bytes, a message has at most {BODY_BYTES}; send it with --file"
+        )
+    body = path.read_bytes()
+    if not body:
+        fail(f"{path} is empty; it should be an HL7 message")
+    return body
+
+
+def _prepare(node: OpenedNode, body: bytes, paths: tuple[Path, ...]) -> files.Prepared:
+    floor_bytes = node.settings.disk.floor_bytes
+    with ExitStack() as stack:
+        sources = [
+            files.Source(
+                path.name,
+                mimetypes.guess_type(path.name)[0] or "application/octet-stream",
+                stack.enter_context(path.open("rb")),
+                path.stat().st_size,
+            )
+            for path in paths
+        ]
+        total = sum(source.size_bytes for source in sources)
+        if not sources or not sys.stderr.isatty():
+            return files.prepare(node.home, body, sources, floor_bytes=floor_bytes)
+        from nodes.cli.watching import bytes_bar  # noqa: PLC0415 - rich, only on a terminal
+
+        with bytes_bar() as bar:
+            task = bar.add_task("sealing", total=total)
+            return files.prepare(
+                node.home, body, sources, floor_bytes=floor_bytes, progress=lambda n: bar.advance(task, n)
+            )

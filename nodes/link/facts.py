@@ -1,0 +1,54 @@
+"""Numbers that the node must not forget: one row each in the table ``facts``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from nodes.link.tables import alarms, facts, outbox
+
+DIRECTORY_VERSION: Final = "directory_version"
+CONNECTED: Final = "connected"
+OFFERED_SEQ: Final = "offered_seq"
+"""The last outbox seq that any session may have submitted: what is after it is not in doubt."""
+ALARMS_KEPT: Final = 1_000
+
+
+def get(connection: Connection, name: str, default: int = 0) -> int:
+    """Return a number."""
+    found = connection.execute(select(facts.c.value).where(facts.c.name == name)).scalar_one_or_none()
+    return default if found is None else found
+
+
+def put(connection: Connection, name: str, value: int) -> None:
+    """Remember a number."""
+    changed = connection.execute(update(facts).where(facts.c.name == name).values(value=value))
+    if changed.rowcount == 0:
+        connection.execute(insert(facts).values(name=name, value=value))
+
+
+def session_began(connection: Connection) -> None:
+    """Note, before anything is submitted, that from now on messages may reach the hub."""
+    put(connection, CONNECTED, 1)
+
+
+def session_ended(connection: Connection) -> None:
+    """Note how far the session may have got. Called at its end, and at start in case it had none."""
+    if get(connection, CONNECTED):
+        last = connection.execute(select(func.max(outbox.c.seq))).scalar_one_or_none() or 0
+        put(connection, OFFERED_SEQ, max(last, get(connection, OFFERED_SEQ)))
+        put(connection, CONNECTED, 0)
+
+
+def raise_alarm(connection: Connection, code: str, text: str, now_ms: int) -> None:
+    """Keep an alarm for the operator; the newest ``ALARMS_KEPT`` stay."""
+    done = connection.execute(insert(alarms).values(at_ms=now_ms, code=code, text=text))
+    assert done.inserted_primary_key is not None
+    connection.execute(alarms.delete().where(alarms.c.seq <= done.inserted_primary_key[0] - ALARMS_KEPT))
+
+
+def latest_alarms(connection: Connection, limit: int) -> list[tuple[int, str, str]]:
+    """Return the newest alarms, newest first: (at_ms, code, text)."""
+    rows = connection.execute(select(alarms).order_by(alarms.c.seq.desc()).limit(limit))
+    return [(row.at_ms, row.code, row.text) for row in rows]

@@ -1,0 +1,258 @@
+"""Attachments on their way in: WANT, CHUNK, and plain files under ``incoming/``.
+
+Each chunk is opened the moment it comes (its tag proves that it is this chunk of this
+attachment) and its plain bytes are written at their place; nothing larger than a window of
+chunks is ever in memory. After a crash the file itself says how far it got: its whole
+chunks are sealed again with the same key, which gives the very bytes that the hub holds,
+so the root over all chunks is still checked at the end, and so is the digest of the plain
+bytes that the sender signed. Only then, synced to disk, does the message get committed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.defer import Deferred
+
+from crypto import filestream
+from crypto.errors import CryptoError
+from crypto.primitives import blake2b, blake2b_stream
+from crypto.sealing import attachment_key
+from nodes.link.core import INCOMING, LinkCore
+from nodes.link.files import safe_name
+from nodes.link.inbox import ReceivedFile
+from nodes.link.opening import Opened, Rejected
+from protocols.link import frames as f
+from protocols.link import limits
+from protocols.link.envelope import AttachmentRef
+from protocols.link.errors import RemoteError
+from runtime import crash
+from runtime.clock import sleep
+from runtime.home import free_bytes, fsync_directory
+from runtime.logs import event
+from runtime.tasks import spawn
+
+if TYPE_CHECKING:
+    from nodes.link.session import NodeSession
+
+WANT_MORE_BELOW: Final = limits.CHUNK_WINDOW // 2
+ROOM_RETRY_S: Final = 10.0
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The files of one message, on disk and durable; paths are relative to the home."""
+
+    body_path: str | None
+    files: tuple[ReceivedFile, ...]
+
+
+class PlainFile:
+    """One attachment being written; blocking, for a worker thread."""
+
+    def __init__(self, path: Path, ref: AttachmentRef, key: bytes) -> None:
+        self._path = path
+        self._ref = ref
+        self._total = filestream.chunk_count(ref.size)
+        self._opener = filestream.ChunkOpener(key)
+        self._sealer = filestream.ChunkSealer(key)
+        self._root = filestream.RootHash()
+        self._digest = blake2b_stream()
+        self._next = 0
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+    @property
+    def next(self) -> int:
+        """The first chunk that is not here yet."""
+        return self._next
+
+    @property
+    def total(self) -> int:
+        """How many chunks there are."""
+        return self._total
+
+    def recover(self) -> int:
+        """Take up what an earlier attempt left: its whole chunks; returns the next one to ask for."""
+        size_bytes = os.fstat(self._descriptor).st_size
+        whole = min(size_bytes // filestream.CHUNK_BYTES, self._total - 1)
+        for index in range(whole):
+            plain = os.pread(self._descriptor, filestream.CHUNK_BYTES, index * filestream.CHUNK_BYTES)
+            self._count(index, plain, self._sealer.seal(index, False, plain))  # noqa: FBT003 - not the last
+        os.ftruncate(self._descriptor, whole * filestream.CHUNK_BYTES)
+        return self._next
+
+    def write(self, chunks: list[bytes]) -> int:
+        """Open and write the next chunks; raises CryptoError for one that is not authentic."""
+        for sealed in chunks:
+            index = self._next
+            plain = self._opener.open(index, index == self._total - 1, sealed)
+            os.pwrite(self._descriptor, plain, index * filestream.CHUNK_BYTES)
+            self._count(index, plain, sealed)
+        return self._next
+
+    def finish(self) -> bytes:
+        """Check the whole and make it durable; returns the digest of the plain bytes."""
+        if self._root.digest() != self._ref.root:
+            raise Rejected("bad-attachment", "the root over all chunks is another one", alarming=True)
+        os.fsync(self._descriptor)
+        fsync_directory(self._path.parent)
+        return self._digest.digest()
+
+    def discard(self) -> None:
+        """Remove the file."""
+        self._path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _count(self, index: int, plain: bytes, sealed: bytes) -> None:
+        self._root.add(filestream.leaf_hash(index, sealed))
+        self._digest.update(plain)
+        self._next = index + 1
+
+
+@dataclass(slots=True)
+class _Download:
+    ref: AttachmentRef
+    file: PlainFile
+    done: Deferred[bytes]
+    expected: int = 0
+    until: int = 0
+    waiting: list[bytes] = field(default_factory=list)
+    running: bool = False
+
+
+class Fetching:
+    """The storing side of attachments in one session; ``limits.TRANSFERS`` at once."""
+
+    def __init__(self, core: LinkCore, session: NodeSession) -> None:
+        self._core = core
+        self._session = session
+        self._downloads: dict[bytes, _Download] = {}
+        self._slots: list[Deferred[None]] = []
+
+    async def fetch(self, opened: Opened) -> Fetched:
+        """Bring all files of a message; raises Rejected if they are not what was signed.
+
+        Not done if the session ends: the hub delivers again, and what is on disk counts.
+        """
+        envelope, content = opened.envelope, opened.content
+        await self._room(sum(ref.size for ref in envelope.attachments))
+        # Ids are the senders' choice: two facilities must not meet in one file.
+        stem = blake2b(envelope.sender_facility.encode("ascii") + envelope.id, size=16).hex()
+        body_path: str | None = None
+        files: list[ReceivedFile] = []
+        for position, ref in enumerate(envelope.attachments):
+            name = f"{INCOMING}/{stem}-{position}"
+            digest = await self._one(ref, self._core.home / name, attachment_key(opened.content_key, ref.id))
+            if envelope.body_outside and position == 0:
+                body_path = name
+                continue
+            named = content.files[position - envelope.body_outside]
+            if named.digest != digest:
+                raise Rejected("bad-attachment", f"{named.name!r} is not what was signed", alarming=True)
+            files.append(ReceivedFile(safe_name(named.name), named.media_type, ref.size, digest, name))
+        return Fetched(body_path, tuple(files))
+
+    async def _room(self, needed_bytes: int) -> None:
+        """Wait until the disk has room: the message stays at the hub meanwhile."""
+        while free_bytes(self._core.home) - needed_bytes < self._core.floor_bytes:
+            event(_LOG, logging.WARNING, "no-room-for-attachment", needed_bytes=needed_bytes)
+            await sleep(self._core.clock, ROOM_RETRY_S)
+
+    async def _one(self, ref: AttachmentRef, path: Path, key: bytes) -> bytes:
+        while len(self._downloads) >= limits.TRANSFERS:
+            slot: Deferred[None] = Deferred()
+            self._slots.append(slot)
+            await slot
+        worker = self._core.file_worker
+        download = _Download(ref, PlainFile(path, ref, key), Deferred(), running=True)
+        self._downloads[ref.id] = download
+        try:
+            download.expected = await worker.run(download.file.recover)
+            download.running = False
+            self._ask(download, download.expected)
+            await download.done
+            return await worker.run(download.file.finish)
+        except (CryptoError, Rejected) as problem:
+            await worker.run(download.file.discard)
+            raise Rejected("bad-attachment", str(problem), alarming=True) from None
+        finally:
+            download.file.close()
+            self._downloads.pop(ref.id, None)
+            if self._slots:
+                self._slots.pop(0).callback(None)
+
+    def _ask(self, download: _Download, have: int) -> None:
+        total = download.file.total
+        if have >= total:
+            download.done.callback(b"")
+        elif download.until - have <= WANT_MORE_BELOW:
+            download.until = min(have + limits.CHUNK_WINDOW, total)
+            self._session.say(f.Want(download.ref.id, have, download.until))
+
+    def chunk(self, frame: f.Chunk) -> None:
+        """Take the next chunk of an attachment that was asked for."""
+        download = self._downloads.get(frame.id)
+        if download is None:
+            return
+        if frame.index != download.expected or frame.index >= download.until:
+            raise RemoteError("out-of-turn", f"chunk {frame.index}, wanted is {download.expected}")
+        if len(frame.data) > filestream.SEALED_CHUNK_BYTES:
+            raise RemoteError("too-large", f"chunk of {len(frame.data)} bytes")
+        download.expected += 1
+        download.waiting.append(frame.data)
+        if not download.running:
+            download.running = True
+            spawn(self._run(download), self._session.failed)
+
+    async def _run(self, download: _Download) -> None:
+        try:
+            while download.waiting:
+                chunks, download.waiting = download.waiting, []
+                have = await self._core.file_worker.run(partial(download.file.write, chunks))
+                crash.reached("node-chunks-written")
+                self._ask(download, have)
+        except (CryptoError, OSError) as problem:
+            self._fail(download, problem)
+        finally:
+            download.running = False
+
+    def refused(self, frame: f.FileRefused) -> bool:
+        """Ask again later, or wait for the hub to return the message; False if it is not ours."""
+        download = self._downloads.get(frame.id)
+        if download is None:
+            return False
+        event(_LOG, logging.WARNING, "attachment-not-sent", code=frame.code, text=frame.text)
+        if frame.retry_after_ms:
+            self._core.clock.call_later(frame.retry_after_ms / 1000, self._ask_again, download)
+        return True
+
+    def _ask_again(self, download: _Download) -> None:
+        if self._downloads.get(download.ref.id) is download and self._session.ready:
+            download.until = download.expected
+            self._ask(download, download.expected)
+
+    def _fail(self, download: _Download, problem: BaseException) -> None:
+        if not download.done.called:
+            download.done.errback(problem)
+
+    def lost(self, gone: Callable[[], BaseException]) -> None:
+        """End every download: the session is gone, the files on disk stay."""
+        for download in list(self._downloads.values()):
+            self._fail(download, gone())
+        for slot in self._slots:
+            slot.errback(gone())
+        self._slots.clear()

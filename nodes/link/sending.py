@@ -1,0 +1,250 @@
+"""From the outbox to the hub: SUBMIT, and what is answered to it.
+
+Queued messages are read in order, STAT before ROUTINE, as far as the window allows. What
+may change between attempts is added here: the content key is wrapped for the keys that the
+recipients use now, and the signature is made by our present key; envelope and sealed
+content were fixed at the put.
+
+A message whose files the hub has not got yet holds back what follows it in its lanes (same
+sender, a common recipient, same priority); everything else passes. After a cut, and after
+BUSY, the session forgets what it had under way and begins again from the table: the hub
+answers a repeat as it did the first time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Connection
+
+from crypto import sealing
+from nodes.link import progress
+from nodes.link.core import LinkCore
+from nodes.link.progress import Outgoing, OutgoingFile
+from protocols.link import frames as f
+from protocols.link import limits
+from protocols.link.envelope import Envelope, Priority, SealedMessage, Wrap, decode_envelope, encode
+from runtime import crash
+from runtime.logs import event
+from runtime.tasks import spawn
+
+if TYPE_CHECKING:
+    from nodes.link.session import NodeSession
+
+ROWS_PER_READ: Final = 128
+HELD_ROWS: Final = 512
+PENDING_BYTES: Final = 1_024 * 1_024
+_SUBMISSION_OVERHEAD_BYTES: Final = 24
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Held:
+    row: Outgoing
+    envelope: Envelope
+    files: list[OutgoingFile]
+
+    @property
+    def lanes(self) -> set[tuple[str, str, Priority]]:
+        envelope = self.envelope
+        return {(envelope.sender, recipient, envelope.priority) for recipient in envelope.recipients}
+
+    @property
+    def missing(self) -> list[OutgoingFile]:
+        return [file for file in self.files if not file.stored]
+
+
+class Sending:
+    """The SUBMIT side of one session."""
+
+    def __init__(self, core: LinkCore, session: NodeSession) -> None:
+        self._core = core
+        self._session = session
+        self._after = {Priority.STAT: 0, Priority.ROUTINE: 0}
+        self._held: list[_Held] = []
+        self._under_way: dict[bytes, _Held] = {}
+        self._running = False
+        self._again = False
+        self._waiting_s = 0.0
+
+    def wake(self) -> None:
+        """Look for messages to submit."""
+        self._again = True
+        if not self._running and self._session.ready:
+            self._running = True
+            spawn(self._run(), self._session.failed)
+
+    async def _run(self) -> None:
+        try:
+            while self._again and self._session.ready and not self._waiting_s:
+                self._again = False
+                for priority in self._after:
+                    await self._fetch(priority)
+                self._dispatch()
+        finally:
+            self._running = False
+
+    async def _fetch(self, priority: Priority) -> None:
+        link = self._session.link.session
+        room = min(link.window_left, ROWS_PER_READ, HELD_ROWS - len(self._held))
+        if room <= 0 or link.pending_bytes > PENDING_BYTES:
+            return
+        look = partial(_look, priority=priority, after=self._after[priority], limit=room)
+        rows, files = await self._core.database.read(look)
+        if not rows:
+            return
+        self._again = True
+        self._after[priority] = rows[-1].seq
+        for row in rows:
+            mine = [file for file in files if file.outbox_seq == row.seq] if row.files else []
+            self._held.append(_Held(row, decode_envelope(row.envelope), mine))
+
+    def _dispatch(self) -> None:
+        """Submit what may go now; ask for the upload of what must come first."""
+        blocked: set[tuple[str, str, Priority]] = set()
+        still: list[_Held] = []
+        going: list[_Held] = []
+        room = self._session.link.session.window_left
+        for held in self._held:
+            lanes, missing = held.lanes, held.missing
+            if missing:
+                self._session.uploads.need(missing)
+            if missing or lanes & blocked or len(going) >= room:
+                blocked |= lanes
+                still.append(held)
+            else:
+                going.append(held)
+        self._held = still
+        self._submit(going)
+
+    def _submit(self, going: list[_Held]) -> None:
+        frame: list[f.Submission] = []
+        size = 0
+        now_ms = self._core.clock.now_ms()
+        for held in going:
+            blob = self._finish(held, now_ms)
+            if frame and size + len(blob) + _SUBMISSION_OVERHEAD_BYTES > limits.FRAME_BYTES:
+                self._session.say(f.Submit(tuple(frame)))
+                frame, size = [], 0
+            age_ms = max(0, now_ms - held.row.created_ms)
+            frame.append(f.Submission(blob, age_ms))
+            size += len(blob) + _SUBMISSION_OVERHEAD_BYTES
+            self._under_way[held.row.id] = held
+        if frame:
+            self._session.say(f.Submit(tuple(frame)))
+        self._core.metrics.submitted.inc(len(going))
+
+    def _finish(self, held: _Held, now_ms: int) -> bytes:
+        """Return the sealed message: wraps for today's keys, signature by today's key."""
+        identity, trust = self._core.identity, self._core.trust
+        content_key = sealing.ContentKey(held.row.content_key)
+        wraps = []
+        for facility in held.envelope.recipient_facilities:
+            credential = trust.present(facility, now_ms)
+            if credential is not None:
+                key = sealing.wrap_key(content_key, credential.sealing_key)
+                wraps.append(Wrap(facility, credential.serial, key))
+        message = SealedMessage(
+            held.row.envelope,
+            held.row.sealed,
+            tuple(wraps),
+            identity.credential.serial,
+            sealing.sign_message(identity.keys.signing, held.row.digest),
+        )
+        return encode(message)
+
+    # ── answers ────────────────────────────────────────────────────────────────────────
+
+    def accepted(self, frame: f.Accepted) -> None:
+        """Note that the hub has these."""
+        done = [self._under_way.pop(identifier, None) for identifier in frame.ids]
+        rows = [held.row for held in done if held is not None]
+        if rows:
+            spawn(self._accept(rows), self._session.failed)
+        self.wake()
+
+    async def _accept(self, rows: Sequence[Outgoing]) -> None:
+        now_ms = self._core.clock.now_ms()
+        seqs = [row.seq for row in rows]
+        await self._core.database.write(lambda c: progress.accepted(c, seqs, now_ms))
+        crash.reached("node-accepted-noted")
+        self._core.metrics.accepted.inc(len(rows))
+        self._core.post.moved([row.id for row in rows])
+
+    def refused(self, frame: f.Refused) -> None:
+        """Give back what the hub will not take; a file that it lost is brought again."""
+        for refusal in frame.refusals:
+            held = self._under_way.pop(refusal.id, None)
+            if held is not None:
+                spawn(self._refuse(held, refusal), self._session.failed)
+
+    async def _refuse(self, held: _Held, refusal: f.Refusal) -> None:
+        row, now_ms = held.row, self._core.clock.now_ms()
+        if refusal.code == "no-file" and held.files:
+            for file in held.files:
+                await self._core.database.write(partial(_unstore, identifier=file.id))
+            self.restart()
+            return
+        if refusal.code == "id-conflict":
+            await self._session.alarm("id-conflict", f"the hub knows {row.id.hex()} with another content")
+        await self._core.database.write(
+            lambda c: progress.returned(c, row.seq, refusal.code, refusal.text, now_ms)
+        )
+        event(_LOG, logging.WARNING, "message-refused", message=row.id.hex(), code=refusal.code)
+        self._core.metrics.returned.inc()
+        self._core.post.moved([row.id])
+        self.wake()
+
+    def busy(self, frame: f.Busy) -> None:
+        """Wait, then say RESUME and begin again from the table."""
+        event(_LOG, logging.WARNING, "hub-busy", retry_after_ms=frame.retry_after_ms, text=frame.text)
+        self._waiting_s = frame.retry_after_ms / 1000
+        self._core.clock.call_later(self._waiting_s, self._resume)
+
+    def _resume(self) -> None:
+        self._waiting_s = 0.0
+        if self._session.ready:
+            self._session.say(f.Resume())
+            self.restart()
+
+    def restart(self) -> None:
+        """Forget what is under way and read the table again."""
+        self._held.clear()
+        self._under_way.clear()
+        self._after = dict.fromkeys(self._after, 0)
+        self.wake()
+
+    def stored(self, identifier: bytes) -> None:
+        """Let go what waited for this file: the hub has it."""
+        for held in self._held:
+            held.files = [
+                OutgoingFile(x.outbox_seq, x.id, x.size, x.root, x.path, stored=True)
+                if x.id == identifier
+                else x
+                for x in held.files
+            ]
+        self.wake()
+
+    def file_refused(self, identifier: bytes, code: str, text: str) -> None:
+        """Give back the message of a file that the hub will never take."""
+        for held in list(self._held):
+            if any(file.id == identifier for file in held.files):
+                self._held.remove(held)
+                spawn(self._refuse(held, f.Refusal(held.row.id, code, text)), self._session.failed)
+
+
+def _look(
+    connection: Connection, *, priority: Priority, after: int, limit: int
+) -> tuple[list[Outgoing], list[OutgoingFile]]:
+    rows = progress.queued(connection, priority, after, limit)
+    with_files = [row.seq for row in rows if row.files]
+    return rows, progress.files_of(connection, with_files) if with_files else []
+
+
+def _unstore(connection: Connection, *, identifier: bytes) -> None:
+    progress.mark_stored(connection, identifier, stored=False)

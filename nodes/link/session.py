@@ -1,0 +1,217 @@
+"""One connection to the hub, from WELCOME to goodbye.
+
+Nothing is submitted or opened before the address book is up to date: keys first, then
+messages. Everything that this object knows can be lost: the next session begins from the
+tables.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from nodes.link import addressbook, facts
+from nodes.link.core import SOFTWARE, LinkCore
+from nodes.link.fetching import Fetching
+from nodes.link.news import News
+from nodes.link.receiving import Receiving
+from nodes.link.sending import Sending
+from nodes.link.uploads import Uploads
+from protocols.link import frames as f
+from protocols.link import limits
+from protocols.link.errors import LocalError, RemoteError
+from protocols.link.session import Broken, LinkEvent, LinkSession, Opened, PeerLeft
+from runtime.link import TwistedLink
+from runtime.logs import event
+from runtime.storage_errors import StorageError
+from runtime.tasks import spawn
+
+CLOCK_WARNING_S: Final = 300.0
+
+_LOG = logging.getLogger(__name__)
+
+
+class SessionLost(Exception):  # noqa: N818 - past tense states the outcome
+    """The session ended while something waited for it."""
+
+
+class NodeSession:
+    """Acts on one link's events."""
+
+    def __init__(self, core: LinkCore, closed: Callable[[NodeSession, str], object]) -> None:
+        self._core = core
+        self._closed = closed
+        identity = core.identity
+        session = LinkSession.node(
+            static=identity.keys.link,
+            hub_key=identity.hub_key,
+            hub_name=identity.hub_name,
+            hello=f.Hello(SOFTWARE, core.clock.now_ms(), limits.DELIVER_WINDOW),
+            now_ms=core.clock.now_ms,
+        )
+        self.link = TwistedLink(session, self, core.clock)
+        self.directory_complete = False
+        self.refusal: f.End | None = None
+        self.opened = False
+        self._directory: deque[f.Directory] = deque()
+        self._events: deque[f.Events] = deque()
+        self._reading_directory = False
+        self._reading_events = False
+        self.sending = Sending(core, self)
+        self.receiving = Receiving(core, self)
+        self.news = News(core, self)
+        self.uploads = Uploads(core, self)
+        self.fetching = Fetching(core, self)
+        self._handlers: dict[type, Callable[[Any], object]] = {
+            Opened: self._open,
+            PeerLeft: self._left,
+            Broken: lambda _event: None,
+            f.Accepted: self.sending.accepted,
+            f.Refused: self.sending.refused,
+            f.Busy: self.sending.busy,
+            f.Deliver: self.receiving.deliver,
+            f.ReceiptsStored: self.news.stored,
+            f.Events: self._told,
+            f.Want: self.uploads.wanted,
+            f.Stored: self.uploads.stored,
+            f.FileRefused: self._file_refused,
+            f.Chunk: self.fetching.chunk,
+            f.Directory: self._directory_told,
+            f.Pong: lambda _frame: None,
+        }
+
+    # ── what other parts say ───────────────────────────────────────────────────────────
+
+    @property
+    def ready(self) -> bool:
+        """Messages may be submitted."""
+        return self.directory_complete and self.link.session.open
+
+    def say(self, frame: f.AnyFrame) -> None:
+        """Send a frame if the session is still open; what is not said is found again in the tables."""
+        if self.link.session.open:
+            try:
+                self.link.send(frame)
+            except LocalError as error:
+                self.failed(error)
+
+    def wake(self) -> None:
+        """Hint: there may be messages or receipts to send."""
+        if self.ready:
+            self.sending.wake()
+            self.news.wake()
+
+    def fault(self, fault: RemoteError) -> None:
+        """End the session: the hub broke the protocol."""
+        event(_LOG, logging.WARNING, "protocol-fault", code=fault.code, text=fault.text)
+        self.link.end(f.Goodbye.PROTOCOL_FAULT, f"{fault.code}: {fault.text}")
+
+    def failed(self, error: BaseException) -> None:
+        """End the session: something here did not work; the next one begins from the tables."""
+        if isinstance(error, SessionLost):
+            return
+        if isinstance(error, RemoteError):
+            self.fault(error)
+            return
+        level = logging.WARNING if isinstance(error, StorageError) else logging.ERROR
+        event(_LOG, level, "session-failed", cause=error)
+        self.link.end(f.Goodbye.INTERNAL, "this node could not go on")
+
+    async def alarm(self, code: str, text: str) -> None:
+        """Tell the operator: log, count, and keep it."""
+        await self._core.post.alarm(code, text)
+
+    # ── what the link says ─────────────────────────────────────────────────────────────
+
+    def link_event(self, event: LinkEvent) -> None:
+        """Act on one event of the link."""
+        try:
+            self._handlers[type(event)](event)
+        except RemoteError as fault:
+            self.fault(fault)
+
+    def link_has_room(self) -> None:
+        """Send chunks on, and messages that waited for room."""
+        self.uploads.pump()
+
+    def link_lost(self, reason: str) -> None:
+        """Take note that the hub is gone."""
+        self.directory_complete = False
+        self.fetching.lost(SessionLost)
+        self._closed(self, reason)
+
+    def _left(self, left: PeerLeft) -> None:
+        self.refusal = left.end
+
+    def _open(self, opened: Opened) -> None:
+        assert opened.welcome is not None
+        self.opened = True
+        spawn(self._start(opened.welcome), self.failed)
+
+    async def _start(self, welcome: f.Welcome) -> None:
+        skew_s = (welcome.now_ms - self._core.clock.now_ms()) / 1000
+        self._core.metrics.clock_skew.set(skew_s)
+        if abs(skew_s) > CLOCK_WARNING_S:
+            text = f"the hub's clock is {skew_s:+.0f} s from ours: set this machine's clock"
+            await self.alarm("clock", text)
+        await self._core.database.write(facts.session_began)
+        version = await self._core.database.read(addressbook.version)
+        self.say(f.DirectoryWanted(version))
+
+    # ── directory ──────────────────────────────────────────────────────────────────────
+
+    def _directory_told(self, frame: f.Directory) -> None:
+        self._directory.append(frame)
+        if not self._reading_directory:
+            self._reading_directory = True
+            spawn(self._read_directory(), self.failed)
+
+    async def _read_directory(self) -> None:
+        core = self._core
+        authority = core.identity.authority_key
+        try:
+            while self._directory:
+                frame = self._directory.popleft()
+                distrusted = await core.database.write(
+                    partial(
+                        addressbook.merge_all,
+                        entries=frame.entries,
+                        authority=authority,
+                        complete=frame.complete,
+                    )
+                )
+                for problem in distrusted:
+                    await self.alarm("directory", str(problem))
+                if frame.complete:
+                    await core.reload_trust()
+                    self.directory_complete = self.link.session.open
+                    self.wake()
+                    self.receiving.go_on()
+                    self._read_events_soon()
+        finally:
+            self._reading_directory = False
+
+    # ── events, in order ───────────────────────────────────────────────────────────────
+
+    def _told(self, frame: f.Events) -> None:
+        self._events.append(frame)
+        self._read_events_soon()
+
+    def _read_events_soon(self) -> None:
+        if not self._reading_events and self.directory_complete:
+            self._reading_events = True
+            spawn(self._read_events(), self.failed)
+
+    async def _read_events(self) -> None:
+        try:
+            while self._events:
+                await self.news.events(self._events.popleft())
+        finally:
+            self._reading_events = False
+
+    def _file_refused(self, frame: f.FileRefused) -> None:
+        if not self.fetching.refused(frame):
+            self.uploads.refused(frame)

@@ -1,0 +1,143 @@
+"""Staying connected: one session after another, for as long as the node lives.
+
+After a loss the next attempt comes after a random wait that grows to a minute (exponential
+back-off with full jitter), so that ten thousand nodes do not return in the same second.
+A hub that says how long to wait is obeyed; one that says that our key is unknown, revoked
+or suspended is asked again, rarely, since an administrator may mend it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from nodes.link import facts, progress
+from nodes.link.core import LinkCore
+from nodes.link.session import NodeSession
+from protocols.link import frames as f
+from runtime.backoff import Backoff
+from runtime.clock import Handle
+from runtime.link import TwistedLink
+from runtime.logs import event
+from runtime.tasks import spawn
+
+FIRST_RETRY_S: Final = 0.5
+RETRY_CAP_S: Final = 60.0
+MAINTENANCE_S: Final = 5.0
+EXPIRED_PER_ROUND: Final = 500
+
+_LOG = logging.getLogger(__name__)
+
+
+class Connector(Protocol):
+    """Opens a connection for a link: TCP in production, a pipe in simulations."""
+
+    def __call__(self, link: TwistedLink, failed: Callable[[str], object]) -> None:
+        """Connect ``link``, or call ``failed`` with the reason, once, later."""
+
+
+class Uplink:
+    """The node's connection to its hub."""
+
+    def __init__(self, core: LinkCore, connect: Connector) -> None:
+        self._core = core
+        self._connect = connect
+        self._backoff = Backoff(base_s=FIRST_RETRY_S, cap_s=RETRY_CAP_S, random=core.random)
+        self._session: NodeSession | None = None
+        self._retry: Handle | None = None
+        self._round: Handle | None = None
+        self._stopped = False
+        self.last_failure = "not connected yet"
+        core.post.on_outbox(self._wake)
+
+    @property
+    def connected(self) -> bool:
+        """The session is open and the address book is up to date."""
+        return self._session is not None and self._session.ready
+
+    async def start(self) -> None:
+        """Note that no session survived, and begin."""
+        await self._core.database.write(facts.session_ended)
+        await self._core.reload_trust()
+        self._attempt()
+        self._maintain()
+
+    def stop(self) -> None:
+        """Say goodbye and stay away."""
+        self._stopped = True
+        for timer in (self._retry, self._round):
+            if timer is not None:
+                timer.cancel()
+        if self._session is not None:
+            self._session.link.end(f.Goodbye.DONE, "this node is going down")
+
+    def reconnect_soon(self) -> None:
+        """Try at once if an attempt is being waited for (somebody poked)."""
+        if self._retry is not None:
+            self._retry.cancel()
+            self._attempt()
+
+    def _wake(self) -> None:
+        if self._session is not None:
+            self._session.wake()
+
+    def _attempt(self) -> None:
+        self._retry = None
+        if self._stopped:
+            return
+        self._core.metrics.connects.inc()
+        session = NodeSession(self._core, self._closed)
+        self._session = session
+        self._connect(session.link, lambda reason: self._closed(session, reason))
+
+    def _closed(self, session: NodeSession, reason: str) -> None:
+        if self._session is not session:
+            return
+        self._session = None
+        self._core.metrics.connected.set(0)
+        refusal = session.refusal
+        level = logging.INFO if session.opened or self._backoff.failures else logging.WARNING
+        event(_LOG, level, "hub-lost", reason=reason, code=refusal.reason.name if refusal else None)
+        self.last_failure = reason
+        if session.opened:
+            self._backoff.reset()
+            spawn(self._ended(), session.failed)
+        if not self._stopped:
+            wait_s = self._backoff.next_s()
+            if refusal is not None:
+                wait_s += refusal.retry_after_s * self._core.random.uniform(0.5, 1.0)
+            self._retry = self._core.clock.call_later(wait_s, self._attempt)
+
+    async def _ended(self) -> None:
+        await self._core.database.write(facts.session_ended)
+
+    # ── what time does to queued messages ──────────────────────────────────────────────
+
+    def _maintain(self) -> None:
+        self._core.metrics.connected.set(self.connected)
+        self._round = self._core.clock.call_later(MAINTENANCE_S, self._maintain)
+        spawn(self._return_expired(), self._maintenance_failed)
+        self._wake()
+
+    async def _return_expired(self) -> None:
+        """Return what expired here and certainly never reached the hub; the hub judges the rest."""
+        if self._session is not None and self._session.opened:
+            return
+        core = self._core
+        now_ms = core.clock.now_ms()
+        text = f"the hub could not be reached: {self.last_failure}"
+
+        def operation(connection: Any) -> list[bytes]:
+            found = progress.unsent_and_expired(connection, now_ms, EXPIRED_PER_ROUND)
+            for seq, _ in found:
+                progress.returned(connection, seq, "expired", text, now_ms)
+            return [identifier for _, identifier in found]
+
+        if await core.database.read(lambda c: progress.unsent_and_expired(c, now_ms, 1)):
+            expired = await core.database.write(operation)
+            core.metrics.returned.inc(len(expired))
+            core.post.moved(expired)
+
+    def _maintenance_failed(self, error: BaseException) -> None:
+        event(_LOG, logging.WARNING, "maintenance-failed", cause=error)
