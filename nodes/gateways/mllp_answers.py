@@ -72,23 +72,37 @@ def made(
 
 
 def refusal(
-    header: Header, outcome: Outcome, identifier: bytes, text: str, error: ErrorLocation | None = None
+    header: Header,
+    outcome: Outcome,
+    identifier: bytes,
+    text: str,
+    error: ErrorLocation | None = None,
+    *,
+    always: bool = False,
 ) -> list[Answer]:
-    """Return the answer to a message that was not taken; none if MSH-15 and MSH-16 want none."""
+    """Return the answer to a message that was not taken; none if MSH-15 and MSH-16 want none.
+
+    ``always``: answer all the same, for a header so broken that its wishes mean nothing.
+    """
     mode = AcknowledgementMode.from_header(header)
     code = mode.accept_ack_due(outcome) or mode.application_ack_due(outcome)
+    if code is None and always:
+        code = f"C{outcome.value}"
     return [made(header, code, identifier, text, error)] if code else []
 
 
 def awaited(header: Header, acknowledge: Acknowledge) -> State:
     """Return how far a message must have come before there is something to say; QUEUED: say it now."""
     mode = AcknowledgementMode.from_header(header)
+    due = any(mode.accept_ack_due(outcome) or mode.application_ack_due(outcome) for outcome in Outcome)
+    return LEVELS[acknowledge] if due else State.QUEUED
+
+
+def wants_both(header: Header) -> bool:
+    """Whether the accept acknowledgement is to be followed by the application's own."""
+    mode = AcknowledgementMode.from_header(header)
     wants_application = any(mode.application.wants(outcome) for outcome in Outcome)
-    if mode.accept_ack_due(Outcome.ACCEPTED) and wants_application:
-        return State.PROCESSED
-    if wants_application or any(mode.accept_ack_due(outcome) for outcome in Outcome):
-        return LEVELS[acknowledge]
-    return State.QUEUED
+    return wants_application and mode.accept_ack_due(Outcome.ACCEPTED) is not None
 
 
 def waiting_ends(level: State) -> frozenset[State]:
@@ -127,6 +141,11 @@ def standing(sent: Sent | None, level: State) -> Standing:
     if Standing.PENDING in found:
         return Standing.PENDING
     return Standing.FAILED if Standing.FAILED in found else Standing.REACHED
+
+
+def reached(sent: Sent | None, level: State) -> bool:
+    """Whether all recipients have come as far as ``level``."""
+    return standing(sent, level) is Standing.REACHED
 
 
 def _standing_of(sent: Sent, recipient: RecipientState, level: State) -> Standing:

@@ -17,8 +17,10 @@ in the order of the messages. Trailers whose count is wrong are logged; the mess
 Order: one message of a connection is worked on at a time, so what a system sends is put in that order, and
 nothing overtakes a message that could not be taken.
 
-Not promised: application acknowledgements later than ``answer_within``. They wait in the store; a
-sender that repeats its message gets them.
+Not promised: application acknowledgements later than that. In enhanced mode one that comes within a second
+of the accept acknowledgement (within ``answer_within``, if ``acknowledge`` is ``processed``) follows it; a
+later one waits in the store, and a sender that repeats its message gets it. Longer would be wrong: senders
+wait for the accept acknowledgement before their next message.
 """
 
 import logging
@@ -63,6 +65,9 @@ OWN_MAILBOXES_S: Final = 60.0
 """How long this facility's mailboxes are remembered; an unknown one is looked up at once."""
 PATIENT_WITHIN_BYTES: Final = 65_536
 """PID is looked for in this much of a message."""
+APPLICATION_GRACE_S: Final = 1.0
+"""How long an accept acknowledgement that is due waits, so that the application's answer can follow it."""
+MALFORMED: Final = "malformed"
 STOP_GRACE_S: Final = 5.0
 _SEPARATOR: Final = "/"
 _TRY_LATER: Final = "nothing was stored: this node cannot take messages now; send it again later"
@@ -259,7 +264,7 @@ class MllpInbound:
 
     def _malformed(self, fault: MalformedMessage, peer: Peer) -> _Taken:
         header = bare_header() if fault.partial is None else fault.partial
-        return self._refused(header, Outcome.ERROR, str(fault), ErrorLocation.of(fault), peer, "malformed")
+        return self._refused(header, Outcome.ERROR, str(fault), ErrorLocation.of(fault), peer, MALFORMED)
 
     def _not_taken(self, header: Header, fault: NodeError, addresses: Addresses | None, peer: Peer) -> _Taken:
         outcome, place, text = Outcome.ERROR, None, fault.text
@@ -295,7 +300,15 @@ class MllpInbound:
             (reason, peer.host), _log, logging.WARNING, "mllp-refused", peer=peer, reason=reason, text=text
         )
         identifier = new_id(self._clock.now_ms())
-        refused = mllp_answers.refusal(header, outcome, identifier, text, place or ErrorLocation())
+        refused = mllp_answers.refusal(
+            header, outcome, identifier, text, place or ErrorLocation(), always=reason == MALFORMED
+        )
+        if not refused:
+            self._alarm(
+                "mllp-refused-unheard",
+                f"a message of {header.sending_application.field!r} at {peer} was refused ({reason}), and "
+                "its MSH-15 and MSH-16 want no answer: it is lost unless it is repaired and sent again",
+            )
         return _Taken(header, identifier, refused)
 
     # ── answering ──────────────────────────────────────────────────────────────────────
@@ -305,11 +318,17 @@ class MllpInbound:
         level = mllp_answers.awaited(taken.header, acknowledge)
         sent = None
         if level is not State.QUEUED:
-            left_s = max(0.0, deadline_s - self._clock.monotonic_s())
-            sent = await self._post.wait_for(taken.id, mllp_answers.waiting_ends(level), left_s)
+            sent = await self._reach(taken.id, level, deadline_s)
+        if mllp_answers.wants_both(taken.header) and mllp_answers.reached(sent, level):
+            soon_s = self._clock.monotonic_s() + APPLICATION_GRACE_S
+            sent = await self._reach(taken.id, State.PROCESSED, min(soon_s, deadline_s))
         said = mllp_answers.answers(taken.header, taken.id, sent, acknowledge)
         event(_log, logging.DEBUG, "mllp-taken", id=id_text(taken.id), answers=",".join(a.code for a in said))
         return said
+
+    async def _reach(self, identifier: bytes, level: State, deadline_s: float) -> outbox.Sent:
+        left_s = max(0.0, deadline_s - self._clock.monotonic_s())
+        return await self._post.wait_for(identifier, mllp_answers.waiting_ends(level), left_s)
 
     def _said(self, answers: list[Answer]) -> list[bytes]:
         for answer in answers:

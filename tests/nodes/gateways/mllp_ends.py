@@ -88,7 +88,7 @@ class Sender:
         protocol = self.gateway.factory.buildProtocol(None)
         self.pipe.protocol = protocol
         protocol.makeConnection(self.pipe)
-        self._reader = FrameReader(1 << 20)
+        self._reader = FrameReader(1 << 24)
 
     def send(self, *payloads: bytes) -> list[bytes]:
         """Send messages and return what is answered without time passing."""
@@ -129,7 +129,7 @@ class LocalSystem:
         system = self
 
         class End(Pipe):
-            reader = FrameReader(1 << 20)
+            reader = FrameReader(1 << 24)
 
             def write(self, data: bytes) -> None:
                 for event in self.reader.feed(data):
@@ -137,7 +137,7 @@ class LocalSystem:
                         system.took(self, event.payload)
 
         pipe = End()
-        pipe.reader = FrameReader(1 << 20)
+        pipe.reader = FrameReader(1 << 24)
         protocol = factory.buildProtocol(None)
         pipe.protocol = protocol
         protocol.makeConnection(pipe)

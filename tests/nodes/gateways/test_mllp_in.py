@@ -158,7 +158,10 @@ def test_an_enhanced_sender_is_refused_by_ce(station: Station, tmp_path: Path) -
     assert local.ask(message(to="cardio|chu-paris", modes="AL|NE")).code == "CE"
     assert local.ask(message(sender="x|y", modes="ER|NE")).code == "CR"
     assert local.ask(message("", modes="NE|ER")).code == "AE"
+    assert local.ask(message("", modes="NE|NE")).code == "CE"
+    assert local.alarms == []
     assert local.send(message(to="cardio|chu-paris", modes="NE|NE")) == []
+    assert [code for code, _ in local.alarms] == ["mllp-refused-unheard"]
 
 
 def test_a_route_to_nowhere_blames_no_field(station: Station, tmp_path: Path) -> None:
@@ -262,7 +265,7 @@ def test_enhanced_mode_is_content_with_ca_when_the_application_is_slow(
 ) -> None:
     local = sender(station, tmp_path)
     assert local.send(message(modes="AL|AL")) == []
-    station.advance(4.1)
+    station.advance(1.1)
     assert [read_ack(answer).code for answer in local.answers()] == ["CA"]
 
 
