@@ -11,13 +11,14 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any, Final
 
-from sqlalchemy import Engine
+from prometheus_client import CollectorRegistry
 
 from config.common import Log
+from config.fields import HostPort
 from config.node import NodeSettings
 from nodes import home as node_home
 from nodes.compose import compose
-from nodes.gateways import api
+from nodes.gateways.api import LocalApi
 from nodes.gateways.folder import FolderGateway
 from nodes.gateways.mllp_in import MllpInbound
 from nodes.gateways.mllp_out import MllpOutbound
@@ -116,7 +117,7 @@ async def _start(home: Path, reactor: Any, life: Life) -> Stop:
         await sleep(clock, _GOODBYE_S)
 
     running.stops.append(stop_uplink)
-    _open_doors(core, settings, reactor, registry, engine, running)
+    _open_doors(core, settings, reactor, registry, life, uplink, running)
     _listen(core, settings, uplink, reactor, registry, running)
     housekeeping = Housekeeping(core, settings.retention)
     housekeeping.start()
@@ -136,7 +137,13 @@ def _poked(core: LinkCore, uplink: Uplink) -> None:
 
 
 def _open_doors(
-    core: LinkCore, settings: NodeSettings, reactor: Any, registry: Any, engine: Engine, running: _Running
+    core: LinkCore,
+    settings: NodeSettings,
+    reactor: Any,
+    registry: CollectorRegistry,
+    life: Life,
+    uplink: Uplink,
+    running: _Running,
 ) -> None:
     post, facility, clock = core.post, core.identity.facility, core.clock
 
@@ -177,11 +184,40 @@ def _open_doors(
         folder.start()
         running.stops.append(folder.stop)
     if settings.api is not None:
-        served = api.serve(
-            reactor, home=core.home, engine=engine, identity=core.identity, settings=settings, post=post,
-            clock=clock, registry=registry,
-        )  # fmt: skip
-        running.stops.append(served.stop)
+        running.stops.append(_open_api(core, settings, settings.api.listen, reactor, life, uplink, valid_for))
+
+
+def _open_api(
+    core: LinkCore,
+    settings: NodeSettings,
+    listen: HostPort,
+    reactor: Any,
+    life: Life,
+    uplink: Uplink,
+    valid_for: Callable[[str], int],
+) -> Callable[[], Awaitable[None]]:
+    """Start the local API on an engine of its own: its threads must not wait for the daemon's."""
+    engine = node_home.open_database(core.home)
+    local = LocalApi(
+        reactor=reactor,
+        engine=engine,
+        identity=core.identity,
+        home=core.home,
+        listen=listen,
+        valid_for=valid_for,
+        floor_bytes=settings.disk.floor_bytes,
+        clock=core.clock,
+        wake=core.post.poked,
+        connected=lambda: uplink.connected,
+        on_fatal=lambda error: life.fail("storage failed", error),
+    )
+    local.start()
+
+    async def stop() -> None:
+        await local.stop()
+        engine.dispose()
+
+    return stop
 
 
 def _default_mllp() -> Any:
