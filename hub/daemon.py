@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +45,7 @@ _LOG = logging.getLogger(__name__)
 def run(home: Path, reactor: Any) -> int:
     """Run the hub of ``home`` until it is told to stop; returns the exit code."""
     set_up_logs(HubSettings().log)
+    bridge_twisted()
     return run_daemon(
         "wasl-hub", lambda life: _start(home, reactor, life), reactor=reactor, environment=os.environ
     )
@@ -51,10 +53,7 @@ def run(home: Path, reactor: Any) -> int:
 
 def set_up_logs(log: Log) -> None:
     """Log as the settings say, to stderr."""
-    import sys  # noqa: PLC0415 - stderr as it is now, not at import
-
     set_up(sys.stderr, level=str(log.level), style=str(log.format))
-    bridge_twisted()
 
 
 async def _start(home: Path, reactor: Any, life: Life) -> Stop:

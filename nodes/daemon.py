@@ -52,6 +52,7 @@ _LOG = logging.getLogger(__name__)
 def run(home: Path, reactor: Any) -> int:
     """Run the node of ``home`` until it is told to stop; returns the exit code."""
     set_up_logs(NodeSettings().log)
+    bridge_twisted()
     return run_daemon(
         "wasl-node", lambda life: _start(home, reactor, life), reactor=reactor, environment=os.environ
     )
@@ -60,7 +61,6 @@ def run(home: Path, reactor: Any) -> int:
 def set_up_logs(log: Log) -> None:
     """Log as the settings say, to stderr."""
     set_up(sys.stderr, level=str(log.level), style=str(log.format))
-    bridge_twisted()
 
 
 @dataclass
