@@ -17,14 +17,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 from msgspec import Struct
 
 from crypto.primitives import blake2b_stream
+from nodes.gateways.drafting import utc_text
 from nodes.gateways.folder import bounds
 from nodes.gateways.folder.places import Place
 from nodes.link.errors import NoRoom, Refused
@@ -90,7 +90,9 @@ def mark(place: Place) -> None:
 def stage(place: Place, received: Received, home: Path, floor_bytes: int) -> None:
     """Write everything but the control file's real name; durable. Raises NoRoom, Damaged, OSError."""
     needed = len(received.body) + sum(file.size for file in received.files)
-    needed += (home / received.body_path).stat().st_size if received.body_path is not None else 0
+    if received.body_path is not None:
+        with _stored(home / received.body_path) as body:
+            needed += os.fstat(body.fileno()).st_size
     if place.free_bytes() - needed < floor_bytes:
         raise NoRoom("no-room", f"in/ needs {needed} bytes more and {floor_bytes} must stay free: make room")
     start = stem(received.seq, received.id)
@@ -150,36 +152,38 @@ def _short(name: str) -> str:
 def _control(received: Received, payload: str | None, files: tuple[ArrivedFile, ...]) -> Arrived:
     return Arrived(
         id_text(received.id), received.seq, received.sender, received.recipient, received.kind,
-        received.subject, received.patient, received.priority.name.lower(), _time(received.created_ms),
-        _time(received.received_ms), payload, files,
+        received.subject, received.patient, received.priority.name.lower(), utc_text(received.created_ms),
+        utc_text(received.received_ms), payload, files,
     )  # fmt: skip
-
-
-def _time(moment_ms: int) -> str:
-    moment = datetime.fromtimestamp(moment_ms / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _payload_suffix(received: Received, home: Path) -> str:
     start = received.body[: len(_MSH)]
     if received.body_path is not None:
-        with (home / received.body_path).open("rb") as file:
+        with _stored(home / received.body_path) as file:
             start = file.read(len(_MSH))
     return ".hl7" if start == _MSH else ".dat"
+
+
+def _stored(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise Damaged("damaged", f"{path} is not there any more, though a message needs it") from None
 
 
 def _body(received: Received, home: Path) -> Iterator[bytes]:
     if received.body_path is None:
         yield received.body
         return
-    with (home / received.body_path).open("rb") as file:
+    with _stored(home / received.body_path) as file:
         while piece := file.read(bounds.COPY_BYTES):
             yield piece
 
 
 def _verified(path: Path, file: ReceivedFile) -> Iterator[bytes]:
     digest = blake2b_stream()
-    with path.open("rb") as stored:
+    with _stored(path) as stored:
         with contextlib.suppress(OSError):
             os.posix_fadvise(stored.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
         while piece := stored.read(bounds.COPY_BYTES):

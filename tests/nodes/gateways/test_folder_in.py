@@ -323,6 +323,22 @@ def test_damaged_files_are_not_handed_on(desk: Desk) -> None:
     assert "a.png" in desk.alarms[0][1]
 
 
+def test_a_stored_file_that_is_gone_does_not_hold_up_the_others(desk: Desk) -> None:
+    seq = desk.station.receive(b"x", quietly=True)
+    attach(desk.station, seq, "a.png", b"picture").unlink()
+    fine = desk.station.receive(b"y", quietly=True)
+    desk.polls(1)
+    assert desk.station.inbox_row(seq).handed_ms is None
+    assert desk.station.inbox_row(fine).handed_ms is not None
+
+
+def test_a_sender_whose_clock_is_beyond_all_years_holds_up_nothing(desk: Desk) -> None:
+    desk.station.receive(b"x", quietly=True)
+    desk.station.do(lambda c: c.execute(update(tables.inbox).values(created_ms=1 << 53)))
+    desk.polls(1)
+    assert control_of(desk)[1]["created"] == "9999-12-31T23:59:59.000Z"
+
+
 def test_a_full_disk_lays_nothing_out(tmp_path: Path) -> None:
     with open_station(tmp_path) as station, open_folder(station, floor_bytes=1 << 62) as desk:
         seq = station.receive(b"x")
