@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from crypto import identity as statements
 from crypto.errors import BadStatement
@@ -185,6 +185,12 @@ def resolve(connection: Connection, recipients: tuple[str, ...]) -> tuple[str, .
     return tuple(found)
 
 
+# Built once: every put asks for its recipients.
+_FACILITY = select(addressbook).where(
+    addressbook.c.name == bindparam("name"), addressbook.c.is_group.is_(False)
+)
+
+
 def version(connection: Connection) -> int:
     """Return the version of the hub's directory that this copy has reached; 0 before the first."""
     return facts.get(connection, facts.DIRECTORY_VERSION)
@@ -223,9 +229,7 @@ def _members(connection: Connection, name: str) -> tuple[str, ...]:
 
 def _check_known(connection: Connection, recipient: str) -> None:
     facility, mailbox = facility_of(recipient), mailbox_of(recipient)
-    row = connection.execute(
-        select(addressbook).where(addressbook.c.name == facility, addressbook.c.is_group.is_(False))
-    ).one_or_none()
+    row = connection.execute(_FACILITY, {"name": facility}).one_or_none()
     if row is None:
         raise UnknownRecipient(
             "unknown-facility", f"there is no facility {facility!r} in this node's directory ({recipient})"

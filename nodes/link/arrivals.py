@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from nodes.link import facts
 from nodes.link.ids import id_text
@@ -23,7 +25,6 @@ class Arrival:
     files: tuple[ReceivedFile, ...]
     delivered: bytes
     expired: bytes
-    conflict: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +37,25 @@ class Outcome:
     fresh: bool
 
 
+_CONFLICT = Outcome(State.RETURNED, "id-conflict", b"", fresh=False)
+
+
 def known(connection: Connection, opened: Opened) -> Outcome | None:
     """Return the answer that was given before, None if this message is new here."""
-    envelope = opened.envelope
-    row = connection.execute(
-        select(inbox.c.digest, inbox.c.receipt).where(
-            inbox.c.id == envelope.id,
-            inbox.c.sender == envelope.sender,
-            inbox.c.recipient == opened.recipient,
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    same = row.digest == opened.digest
-    return Outcome(State.DELIVERED, "", row.receipt, fresh=False) if same else _CONFLICT
+    return _known(connection, [opened]).get(_key(opened))
+
+
+def _known(connection: Connection, opened: Sequence[Opened]) -> dict[_Key, Outcome]:
+    """Return the answers given before to any of these."""
+    ids = list({one.envelope.id for one in opened})
+    rows = {(row.id, row.sender, row.recipient): row for row in connection.execute(_EARLIER, {"ids": ids})}
+    found = {}
+    for one in opened:
+        row = rows.get(_key(one))
+        if row is not None:
+            same = row.digest == one.digest
+            found[_key(one)] = Outcome(State.DELIVERED, "", row.receipt, fresh=False) if same else _CONFLICT
+    return found
 
 
 def files_of_twin(
@@ -72,55 +78,81 @@ def files_of_twin(
     )
 
 
-_CONFLICT = Outcome(State.RETURNED, "id-conflict", b"", fresh=False)
-
-
 def accept(connection: Connection, arrivals: list[Arrival], now_ms: int) -> list[Outcome]:
     """Commit a batch in order; one outcome each."""
-    return [_accept(connection, arrival, now_ms) for arrival in arrivals]
+    earlier = _known(connection, [arrival.opened for arrival in arrivals])
+    outcomes: list[Outcome] = []
+    rows: list[dict[str, Any]] = []
+    for arrival in arrivals:
+        opened = arrival.opened
+        outcome = earlier.get(_key(opened))
+        if outcome is _CONFLICT:
+            text = f"{opened.envelope.sender} used {id_text(opened.envelope.id)} again with another content"
+            facts.raise_alarm(connection, "id-conflict", text, now_ms)
+        elif outcome is None and opened.expired:
+            outcome = Outcome(State.RETURNED, "expired", arrival.expired, fresh=False)
+        elif outcome is None:
+            rows.append(_row(arrival, now_ms))
+            earlier[_key(opened)] = Outcome(State.DELIVERED, "", arrival.delivered, fresh=False)
+            outcome = Outcome(State.DELIVERED, "", arrival.delivered, fresh=True)
+            if arrival.files:
+                _write(connection, rows)
+                rows = []
+                _write_files(connection, arrival)
+        outcomes.append(outcome)
+    _write(connection, rows)
+    return outcomes
 
 
-def _accept(connection: Connection, arrival: Arrival, now_ms: int) -> Outcome:
+_Key = tuple[bytes, str, str]
+
+
+def _key(opened: Opened) -> _Key:
+    return opened.envelope.id, opened.envelope.sender, opened.recipient
+
+
+def _write(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(_INSERT, rows)
+
+
+def _row(arrival: Arrival, now_ms: int) -> dict[str, Any]:
     opened = arrival.opened
-    earlier = known(connection, opened)
-    if earlier is _CONFLICT:
-        text = f"{opened.envelope.sender} used {id_text(opened.envelope.id)} again with another content"
-        facts.raise_alarm(connection, "id-conflict", text, now_ms)
-        return Outcome(State.RETURNED, "id-conflict", arrival.conflict, fresh=False)
-    if earlier is not None:
-        return earlier
-    if opened.expired:
-        return Outcome(State.RETURNED, "expired", arrival.expired, fresh=False)
     envelope, content = opened.envelope, opened.content
-    row = connection.execute(
-        insert(inbox).values(
-            id=envelope.id,
-            sender=envelope.sender,
-            recipient=opened.recipient,
-            digest=opened.digest,
-            kind=envelope.kind,
-            priority=int(envelope.priority),
-            subject=content.subject,
-            patient=content.patient,
-            key=content.key,
-            body=content.body,
-            body_path=arrival.body_path,
-            created_ms=envelope.created_ms,
-            received_ms=now_ms,
-            state=int(State.DELIVERED),
-            code="",
-            receipt=arrival.delivered,
-        )
-    )
-    assert row.inserted_primary_key is not None
-    seq = row.inserted_primary_key[0]
-    if arrival.files:
-        connection.execute(
-            insert(inbox_files),
-            [
-                {"inbox_seq": seq, "position": position, "name": file.name, "media_type": file.media_type,
-                 "size": file.size, "digest": file.digest, "path": file.path}
-                for position, file in enumerate(arrival.files)
-            ],
-        )  # fmt: skip
-    return Outcome(State.DELIVERED, "", arrival.delivered, fresh=True)
+    return {
+        "id": envelope.id,
+        "sender": envelope.sender,
+        "recipient": opened.recipient,
+        "digest": opened.digest,
+        "kind": envelope.kind,
+        "priority": int(envelope.priority),
+        "subject": content.subject,
+        "patient": content.patient,
+        "key": content.key,
+        "body": content.body,
+        "body_path": arrival.body_path,
+        "created_ms": envelope.created_ms,
+        "received_ms": now_ms,
+        "state": int(State.DELIVERED),
+        "code": "",
+        "receipt": arrival.delivered,
+    }
+
+
+def _write_files(connection: Connection, arrival: Arrival) -> None:
+    seq = connection.execute(select(func.max(inbox.c.seq))).scalar_one()
+    connection.execute(
+        insert(inbox_files),
+        [
+            {"inbox_seq": seq, "position": position, "name": file.name, "media_type": file.media_type,
+             "size": file.size, "digest": file.digest, "path": file.path}
+            for position, file in enumerate(arrival.files)
+        ],
+    )  # fmt: skip
+
+
+# Built once: building a statement costs more than running it.
+_INSERT = insert(inbox)
+_EARLIER = select(inbox.c.id, inbox.c.sender, inbox.c.recipient, inbox.c.digest, inbox.c.receipt).where(
+    inbox.c.id.in_(bindparam("ids", expanding=True))
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from nodes.link.tables import alarms, facts, outbox
 
@@ -17,8 +17,11 @@ ALARMS_KEPT: Final = 1_000
 
 def get(connection: Connection, name: str, default: int = 0) -> int:
     """Return a number."""
-    found = connection.execute(select(facts.c.value).where(facts.c.name == name)).scalar_one_or_none()
+    found = connection.execute(_GET, {"name": name}).scalar_one_or_none()
     return default if found is None else found
+
+
+_GET = select(facts.c.value).where(facts.c.name == bindparam("name"))
 
 
 def put(connection: Connection, name: str, value: int) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from crypto import sealing
 from crypto.primitives import blake2b
@@ -149,30 +149,31 @@ def put(connection: Connection, draft: Draft, now_ms: int) -> Put:
     envelope, sealed = _seal(draft, identifier, recipients, now_ms)
     prepared = draft.prepared
     row = connection.execute(
-        insert(outbox).values(
-            id=identifier,
-            key=draft.key,
-            put_digest=put_digest,
-            sender=draft.sender,
-            kind=draft.kind,
-            priority=int(draft.priority),
-            subject=draft.subject,
-            patient=draft.patient,
-            envelope=envelope,
-            sealed=sealed,
-            content_key=bytes(prepared.content_key),
-            digest=sealing.message_digest(envelope, sealed),
-            files_total=len(prepared.files),
-            created_ms=now_ms,
-            expires_ms=now_ms + draft.valid_for_ms,
-            state=int(State.QUEUED),
-            settled=False,
-        )
+        _INSERT,
+        {
+            "id": identifier,
+            "key": draft.key,
+            "put_digest": put_digest,
+            "sender": draft.sender,
+            "kind": draft.kind,
+            "priority": int(draft.priority),
+            "subject": draft.subject,
+            "patient": draft.patient,
+            "envelope": envelope,
+            "sealed": sealed,
+            "content_key": bytes(prepared.content_key),
+            "digest": sealing.message_digest(envelope, sealed),
+            "files_total": len(prepared.files),
+            "created_ms": now_ms,
+            "expires_ms": now_ms + draft.valid_for_ms,
+            "state": int(State.QUEUED),
+            "settled": False,
+        },
     )
     assert row.inserted_primary_key is not None
     seq = row.inserted_primary_key[0]
     connection.execute(
-        insert(outbox_recipients),
+        _INSERT_RECIPIENTS,
         [
             {"outbox_seq": seq, "recipient": recipient, "state": int(State.QUEUED), "code": "",
              "at_ms": now_ms, "detail": b"", "receipt": b""}
@@ -246,7 +247,7 @@ def add_history(connection: Connection, moments: list[History]) -> None:
     for row in rows:
         row["state"] = int(row["state"])
     if rows:
-        connection.execute(insert(outbox_history), rows)
+        connection.execute(_INSERT_HISTORY, rows)
 
 
 def settle(connection: Connection, seqs: list[int]) -> None:
@@ -266,6 +267,13 @@ def queue_depth(connection: Connection) -> tuple[int, int | None]:
         select(func.count(), func.min(outbox.c.created_ms)).where(outbox.c.state == int(State.QUEUED))
     ).one()
     return row[0], row[1]
+
+
+# Built once: building a statement costs more than running it.
+_INSERT = insert(outbox)
+_INSERT_RECIPIENTS = insert(outbox_recipients)
+_INSERT_HISTORY = insert(outbox_history)
+_BY_KEY = select(outbox.c.seq, outbox.c.id, outbox.c.put_digest).where(outbox.c.key == bindparam("key"))
 
 
 # ── inside ─────────────────────────────────────────────────────────────────────────────────
@@ -299,9 +307,7 @@ def _put_digest(draft: Draft) -> bytes:
 
 
 def _by_key(connection: Connection, key: str, put_digest: bytes) -> Put | None:
-    row = connection.execute(
-        select(outbox.c.seq, outbox.c.id, outbox.c.put_digest).where(outbox.c.key == key)
-    ).one_or_none()
+    row = connection.execute(_BY_KEY, {"key": key}).one_or_none()
     if row is None:
         return None
     if row.put_digest != put_digest:

@@ -151,7 +151,6 @@ class Receiving:
             files=fetched.files,
             delivered=self._sign(opened, State.DELIVERED, ""),
             expired=self._sign(opened, State.RETURNED, "expired") if opened.expired else b"",
-            conflict=b"",
         )
 
     def _sign(self, opened: Opened, state: State, code: str) -> bytes:
