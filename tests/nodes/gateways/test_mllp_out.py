@@ -437,3 +437,27 @@ def test_nothing_to_deliver_starts_nothing(station: Station, tmp_path: Path) -> 
     with delivering(station, tmp_path, "") as out:
         station.receive(message("1"))
         assert out.clients == []
+
+
+def test_a_stop_closes_an_idle_connection_too(station: Station, tmp_path: Path) -> None:
+    with delivering(station, tmp_path) as out:
+        station.receive(message("1"))
+        out.say(ack("AA", "1"))
+        assert out.local.connections[0].connected
+    assert not out.local.connections[0].connected
+
+
+def test_a_mailbox_that_gets_files_only_needs_no_connection(station: Station, tmp_path: Path) -> None:
+    with delivering(station, tmp_path, '[mllp.deliver]\n"*" = "127.0.0.1:2"\n') as out:
+        station.receive(b"", kind="file")
+        assert out.clients == []
+
+
+def test_failures_are_counted_anew_after_a_success(station: Station, out: Deliveries) -> None:
+    for control_id in ("1", "2", "3"):
+        codes = iter(["AR"] * (ALARM_AFTER_FAILURES - 2) + ["AA"])
+        out.local.answer = lambda _, codes=codes, name=control_id: [ack(next(codes), name)]
+        seq = station.receive(message(control_id))
+        station.advance(60)
+        assert out.state(seq)[0] is State.PROCESSED
+    assert out.alarms == []
