@@ -48,7 +48,7 @@ class Sweeper:
         now_ms = hub.clock.now_ms()
 
         def operation(connection: Connection) -> list[store.Due]:
-            due = [one for one in store.overdue(connection, now_ms, ROWS_PER_ROUND) if not one.in_doubt]
+            due = store.overdue(connection, now_ms, ROWS_PER_ROUND)
             hub.sql.conclude(
                 connection, [(one.seq, store.return_news(one, Reason.EXPIRED, now_ms)) for one in due]
             )

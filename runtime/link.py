@@ -115,7 +115,7 @@ class TwistedLink(TwistedProtocol):
     @property
     def has_room(self) -> bool:
         """The transport takes chunks now."""
-        return not self._paused and not self._lost and self.session.bulk_room > 0
+        return not self._paused and not self._lost and self.session.open and self.session.bulk_room > 0
 
     # ── called by Twisted ──────────────────────────────────────────────────────────────
 

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from crypto.filestream import chunk_count
 from hub.core import HubCore
 from hub.routing.route import Reason
 from hub.spool import store
@@ -39,6 +41,14 @@ _LOG = logging.getLogger(__name__)
 _Lane = tuple[str, str, Priority]
 
 
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """An attachment that the node may fetch: whose it is, and how many chunks it has."""
+
+    owner: str
+    chunks: int
+
+
 class Delivery:
     """The DELIVER side of one session."""
 
@@ -47,8 +57,9 @@ class Delivery:
         self._session = session
         self._after = {Priority.STAT: 0, Priority.ROUTINE: 0}
         self._sent: dict[int, tuple[Queued, Priority]] = {}
+        self._ready: dict[Priority, deque[Queued]] = {priority: deque() for priority in self._after}
         self._barriers: dict[_Lane, deque[Queued]] = {}
-        self._owners: dict[bytes, str] = {}
+        self._offered: dict[bytes, Offered] = {}
         self._started = False
         self._running = False
         self._again = False
@@ -71,9 +82,9 @@ class Delivery:
             self._running = True
             spawn(self._run(), self._session.failed)
 
-    def owner_of(self, attachment: bytes) -> str | None:
-        """Return the facility that sent an attachment of a message now on its way to this node, or None."""
-        return self._owners.get(attachment)
+    def offered(self, attachment: bytes) -> Offered | None:
+        """Return an attachment of a message that is now on its way to this node, None for any other."""
+        return self._offered.get(attachment)
 
     async def _run(self) -> None:
         try:
@@ -86,7 +97,7 @@ class Delivery:
 
     async def _fetch(self, priority: Priority) -> None:
         link = self._session.link.session
-        held = sum(len(rows) for rows in self._barriers.values())
+        held = sum(len(rows) for rows in (*self._barriers.values(), *self._ready.values()))
         room = min(link.window_left, ROWS_PER_READ, HELD_ROWS - held)
         if room <= 0 or link.pending_bytes > PENDING_BYTES:
             self._more = True
@@ -102,7 +113,6 @@ class Delivery:
         self._dispatch(rows, priority)
 
     def _dispatch(self, rows: list[Queued], priority: Priority) -> None:
-        ready: list[Queued] = []
         for row in rows:
             lane = row.sender, row.recipient, priority
             barrier = self._barriers.get(lane)
@@ -112,8 +122,14 @@ class Delivery:
             if row.files:
                 self._barriers[lane] = deque()
                 self._own(row)
-            ready.append(row)
-        self._send(ready, priority)
+            self._ready[priority].append(row)
+        self._drain()
+
+    def _drain(self) -> None:
+        """Send what is ready, as far as the window goes."""
+        for priority, ready in self._ready.items():
+            room = min(self._session.link.session.window_left, len(ready))
+            self._send([ready.popleft() for _ in range(room)], priority)
 
     def _send(self, rows: list[Queued], priority: Priority) -> None:
         now_ms = self._hub.clock.now_ms()
@@ -160,6 +176,7 @@ class Delivery:
         for seq, news in answers:
             hub.metrics.outcomes[news.state.word].inc()
             self._release(seq)
+        self._drain()
         hub.sessions.news_for({news.facility for _, news in answers})
         self.wake_if_waiting()
         for row in with_files:
@@ -174,14 +191,14 @@ class Delivery:
             return
         if not any(other.id == row.id and other.files for other, _ in self._sent.values()):
             for ref in decode_envelope(decode_message(row.message).envelope).attachments:
-                self._owners.pop(ref.id, None)
+                self._offered.pop(ref.id, None)
         behind = self._barriers.pop((row.sender, row.recipient, priority), None)
         if behind:
             self._dispatch(list(behind), priority)
 
     def _own(self, row: Queued) -> None:
         for ref in decode_envelope(decode_message(row.message).envelope).attachments:
-            self._owners[ref.id] = facility_of(row.sender)
+            self._offered[ref.id] = Offered(facility_of(row.sender), chunk_count(ref.size))
 
     def damaged(self, attachment: bytes) -> None:
         """Return to its sender the message whose attachment cannot be read any more."""

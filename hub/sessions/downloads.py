@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from hub.core import HubCore
 from hub.files.errors import AttachmentError, Damaged
-from hub.sessions.delivery import Delivery
+from hub.sessions.delivery import Delivery, Offered
 from protocols.link import frames as f
 from protocols.link import limits
 from protocols.link.errors import RemoteError
@@ -30,7 +30,7 @@ RETRY_MS: Final = 10_000
 @dataclass(slots=True)
 class _Download:
     id: bytes
-    owner: str
+    offered: Offered
     next: int
     until: int
     ready: deque[f.Chunk] = field(default_factory=deque)
@@ -52,17 +52,15 @@ class Downloads:
             raise RemoteError(
                 "window", f"chunks {frame.first} to {frame.until}; ask for {limits.CHUNK_WINDOW}"
             )
-        owner = self._delivery.owner_of(frame.id)
-        if owner is None:
+        offered = self._delivery.offered(frame.id)
+        if offered is None:
             self._session.say(f.FileRefused(frame.id, "not-yours", "no message for you names it", 0))
             return
         download = self._downloads.get(frame.id)
         if download is None:
             if len(self._downloads) >= limits.TRANSFERS:
-                self._forget_done()
-            if len(self._downloads) >= limits.TRANSFERS:
                 raise RemoteError("window", f"more than {limits.TRANSFERS} attachments at once")
-            download = self._downloads[frame.id] = _Download(frame.id, owner, frame.first, frame.until)
+            download = self._downloads[frame.id] = _Download(frame.id, offered, frame.first, frame.until)
         elif frame.first > download.next or frame.until < download.until:
             raise RemoteError("out-of-turn", f"WANT goes back, or past chunk {download.next}")
         download.until = frame.until
@@ -76,22 +74,18 @@ class Downloads:
                 chunk = download.ready.popleft()
                 self._hub.metrics.file_bytes_out.inc(len(chunk.data))
                 link.send(chunk)
-            if (
-                len(download.ready) < CHUNKS_PER_READ
-                and not download.reading
-                and download.next < download.until
-            ):
+            if download.next >= download.offered.chunks and not download.ready:
+                del self._downloads[download.id]
+                continue
+            room = CHUNKS_PER_READ - len(download.ready)
+            if room > 0 and not download.reading and download.next < download.until:
                 download.reading = True
                 spawn(self._read(download), self._session.failed)
-
-    def _forget_done(self) -> None:
-        for identifier in [d.id for d in self._downloads.values() if self._delivery.owner_of(d.id) is None]:
-            del self._downloads[identifier]
 
     async def _read(self, download: _Download) -> None:
         count = min(CHUNKS_PER_READ, download.until - download.next)
         try:
-            chunks = await self._hub.files.read(download.owner, download.id, download.next, count)
+            chunks = await self._hub.files.read(download.offered.owner, download.id, download.next, count)
         except Damaged as error:
             self._stop(download, "damaged", str(error), 0)
             self._delivery.damaged(download.id)

@@ -14,6 +14,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    and_,
     bindparam,
     delete,
     exists,
@@ -274,32 +275,32 @@ class Due:
 
 
 def overdue(connection: Connection, now_ms: int, limit: int) -> list[Due]:
-    """Return expired rows of facilities that are not connected; the connected ones are asked themselves.
+    """Return expired rows that certainly were not delivered; a connected facility is asked itself.
 
     In doubt is what was in the spool when the recipient's last session ended: it may have been
     delivered in that session although the answer was lost. (Sequence numbers tell, since
     clocks jump.)
     """
-    return _due(connection, spool.c.expires_ms <= now_ms, limit, offline_only=True)
+    certain = and_(~func.coalesce(presence.c.connected, False), spool.c.seq > _SEEN_SEQ)
+    return _due(connection, and_(spool.c.expires_ms <= now_ms, certain), limit)
 
 
 def unwarned(connection: Connection, now_ms: int, limit: int) -> list[Due]:
     """Return rows of whose lateness the sender has not been told."""
-    return _due(connection, spool.c.warn_ms <= now_ms, limit, offline_only=False)
+    return _due(connection, spool.c.warn_ms <= now_ms, limit)
 
 
-def _due(
-    connection: Connection, condition: ColumnElement[bool], limit: int, *, offline_only: bool
-) -> list[Due]:
+_SEEN_SEQ = func.coalesce(presence.c.seen_seq, 0)
+
+
+def _due(connection: Connection, condition: ColumnElement[bool], limit: int) -> list[Due]:
     query = (
-        select(spool, func.coalesce(presence.c.seen_seq, 0).label("seen_seq"))
+        select(spool, _SEEN_SEQ.label("seen_seq"))
         .outerjoin(presence, presence.c.facility == spool.c.facility)
         .where(condition)
         .order_by(spool.c.seq)
         .limit(limit)
     )
-    if offline_only:
-        query = query.where(func.coalesce(presence.c.connected, False).is_(False))
     return [
         Due(r.seq, r.facility, r.recipient, r.sender, r.id, r.files, r.seq <= r.seen_seq)
         for r in connection.execute(query)

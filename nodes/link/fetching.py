@@ -142,6 +142,7 @@ class Fetching:
         self._session = session
         self._downloads: dict[bytes, _Download] = {}
         self._slots: list[Deferred[None]] = []
+        self._gone: Callable[[], BaseException] | None = None
 
     async def fetch(self, opened: Opened) -> Fetched:
         """Bring all files of a message; raises Rejected if they are not what was signed.
@@ -171,12 +172,16 @@ class Fetching:
         while free_bytes(self._core.home) - needed_bytes < self._core.floor_bytes:
             event(_LOG, logging.WARNING, "no-room-for-attachment", needed_bytes=needed_bytes)
             await sleep(self._core.clock, ROOM_RETRY_S)
+            if self._gone is not None:
+                raise self._gone()
 
     async def _one(self, ref: AttachmentRef, path: Path, key: bytes) -> bytes:
         while len(self._downloads) >= limits.TRANSFERS:
             slot: Deferred[None] = Deferred()
             self._slots.append(slot)
             await slot
+        if self._gone is not None:
+            raise self._gone()
         worker = self._core.file_worker
         download = _Download(ref, PlainFile(path, ref, key), Deferred(), running=True)
         self._downloads[ref.id] = download
@@ -198,10 +203,13 @@ class Fetching:
     def _ask(self, download: _Download, have: int) -> None:
         total = download.file.total
         if have >= total:
-            download.done.callback(b"")
-        elif download.until - have <= WANT_MORE_BELOW:
-            download.until = min(have + limits.CHUNK_WINDOW, total)
-            self._session.say(f.Want(download.ref.id, have, download.until))
+            if not download.done.called:
+                download.done.callback(b"")
+            return
+        until = min(have + limits.CHUNK_WINDOW, total)
+        if until > download.until and download.until - have <= WANT_MORE_BELOW:
+            download.until = until
+            self._session.say(f.Want(download.ref.id, have, until))
 
     def chunk(self, frame: f.Chunk) -> None:
         """Take the next chunk of an attachment that was asked for."""
@@ -242,7 +250,7 @@ class Fetching:
 
     def _ask_again(self, download: _Download) -> None:
         if self._downloads.get(download.ref.id) is download and self._session.ready:
-            download.until = download.expected
+            download.until = 0
             self._ask(download, download.expected)
 
     def _fail(self, download: _Download, problem: BaseException) -> None:
@@ -250,9 +258,10 @@ class Fetching:
             download.done.errback(problem)
 
     def lost(self, gone: Callable[[], BaseException]) -> None:
-        """End every download: the session is gone, the files on disk stay."""
+        """End every download, and those that wait for a turn: the session is gone, the files stay."""
+        self._gone = gone
+        slots, self._slots = self._slots, []
+        for slot in slots:
+            slot.errback(gone())
         for download in list(self._downloads.values()):
             self._fail(download, gone())
-        for slot in self._slots:
-            slot.errback(gone())
-        self._slots.clear()
