@@ -110,9 +110,10 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
     Raises HomeError for anything else than a regular file and for a longer one; OSError as open does.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a FIFO must not hold us up
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise HomeError(f"{path} is not a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise HomeError(f"{path} is not a regular file")
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise HomeError(f"{path} is longer than the {max_bytes} bytes that are allowed here")

@@ -137,6 +137,11 @@ def test_reading_a_fifo_does_not_hang(tmp_path: Path) -> None:
         read_bounded(tmp_path / "fifo", 10)
 
 
+def test_a_directory_is_no_file_to_read(tmp_path: Path) -> None:
+    with pytest.raises(HomeError, match="not a regular file"):
+        read_bounded(tmp_path, 10)
+
+
 def test_one_daemon_at_a_time_and_the_error_names_the_holder(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib; from runtime.home import RunLock; lock = RunLock(pathlib.Path(sys.argv[1]));"
