@@ -19,6 +19,7 @@ from crypto.errors import CryptoError
 from crypto.keys import LinkPrivateKey, LinkPublicKey, SealingPrivateKey, SigningPrivateKey, SigningPublicKey
 from nodes.link.errors import NodeError
 from protocols.link.envelope import Receipt, SignedReceipt, encode
+from protocols.link.joincode import Endpoint
 from runtime.home import read_bounded, write_private
 
 KEYS: Final = "keys"
@@ -30,7 +31,7 @@ class _IdentityFile(Struct, frozen=True):
     """``identity.json``: bytes are base64."""
 
     facility: str
-    hub: str
+    hub: Endpoint
     hub_name: str
     hub_key: bytes
     authority_key: bytes
@@ -119,6 +120,7 @@ def load_identity(home: Path) -> Identity:
         credential = statements.verify(file.credential, authority)
         if not isinstance(credential, statements.Credential):
             raise NodeError("identity", f"{path}: `credential` is another kind of statement")
+        _check_whose(path, file, credential, keys)
         return Identity(
             file.facility,
             file.hub,
@@ -131,3 +133,16 @@ def load_identity(home: Path) -> Identity:
         )
     except (CryptoError, msgspec.MsgspecError) as fault:
         raise NodeError("identity", f"{path}: {fault}") from None
+
+
+def _check_whose(path: Path, file: _IdentityFile, credential: statements.Credential, keys: NodeKeys) -> None:
+    if credential.facility != file.facility:
+        raise NodeError(
+            "identity",
+            f"{path}: `facility` is {file.facility!r}, the credential is {credential.facility!r}'s",
+        )
+    mine = keys.link.public, keys.signing.public, keys.sealing.public
+    if mine != (credential.link_key, credential.signing_key, credential.sealing_key):
+        raise NodeError(
+            "identity", f"{path}: the credential is for other keys than those beside it; restore both files"
+        )
