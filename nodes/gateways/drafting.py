@@ -1,6 +1,6 @@
 """What a local program leaves out or writes for people, made into what the outbox wants.
 
-The drop folder and the local API share it, so that a sender, a kind or a duration means the same at both.
+All doors share it, so that a sender, a kind or a duration means the same at each.
 Wrong requests raise :class:`~nodes.link.errors.Refused` with a stable code and a text saying what is right.
 """
 
@@ -14,18 +14,25 @@ from typing import Final
 from sqlalchemy import Connection
 
 from config.fields import UnfitError, parse_duration
+from nodes.gateways.addressing import Addresses
 from nodes.link import addressbook
 from nodes.link.errors import Refused
+from nodes.link.files import Prepared
+from nodes.link.outbox import Draft
 from protocols.hl7 import catalogue
+from protocols.hl7.er7 import Message
 from protocols.hl7.errors import MalformedMessage
-from protocols.hl7.header import find_header, read_header
+from protocols.hl7.header import Header, find_header, read_header
+from protocols.hl7.priority import is_stat
 from protocols.link import limits
-from protocols.link.envelope import FILE_KIND, facility_of, mailbox_of
+from protocols.link.envelope import FILE_KIND, Priority, facility_of, mailbox_of
 
 ValidFor = Callable[[str], int]
 """Milliseconds that a message of a kind may take, by the settings."""
 
 _KIND: Final = re.compile(rf"[A-Za-z0-9^_.\-]{{1,{limits.KIND_CHARS}}}")
+PATIENT_WITHIN_BYTES: Final = 65_536
+"""PID is looked for in this much of a message."""
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9.\-]{0,62}")
 _SHOWN: Final = 12
 _LAST_MS: Final = 253_402_300_799_000
@@ -79,6 +86,52 @@ def kind_of(wanted: str | None, body: bytes) -> str:
             "as in ORU^R01",
         )
     return kind
+
+
+def self_addressed(
+    header: Header,
+    message: bytes,
+    addresses: Addresses,
+    prepared: Prepared,
+    *,
+    key: str,
+    valid_for: ValidFor,
+) -> Draft:
+    """Return the draft of an HL7 message that says itself where it goes."""
+    kind = catalogue.kind_of(header)
+    patient, subject = patient_of(header, message)
+    return Draft(
+        sender=addresses.sender,
+        recipients=addresses.recipients,
+        kind=kind,
+        prepared=prepared,
+        key=key,
+        subject=subject,
+        patient=patient,
+        priority=Priority.STAT if is_stat(header, message) else Priority.ROUTINE,
+        valid_for_ms=valid_for(kind),
+    )
+
+
+def patient_of(header: Header, raw: bytes) -> tuple[str, str]:
+    """Return (the patient's first identifier, his name) from the first PID, empty where there is none."""
+    mark = b"PID" + header.field_separator
+    found = [at for end in (b"\r", b"\n") if (at := raw.find(end + mark, 0, PATIENT_WITHIN_BYTES)) >= 0]
+    if not found:
+        return "", ""
+    ends = [at for end in (b"\r", b"\n") if (at := raw.find(end, found[0] + 1)) >= 0]
+    message = Message(raw[: min(ends, default=len(raw))][:PATIENT_WITHIN_BYTES], header)
+    try:
+        identifier = message.get("PID-3")
+        name = f"{message.get('PID-5.1')} {message.get('PID-5.2')}"
+    except MalformedMessage:
+        return "", ""
+    return _bounded(identifier, limits.PATIENT_CHARS), _bounded(name, limits.SUBJECT_CHARS)
+
+
+def _bounded(text: str, chars: int) -> str:
+    printable = "".join(sign if sign.isprintable() else " " for sign in text)
+    return " ".join(printable.replace('""', "").split())[:chars]
 
 
 def utc_text(moment_ms: int) -> str:

@@ -43,14 +43,14 @@ from nodes.gateways.addressing import (
     Misaddressed,
     addresses_of,
 )
+from nodes.gateways.drafting import self_addressed
 from nodes.gateways.mllp_answers import Answer
 from nodes.link import addressbook, outbox
 from nodes.link.errors import KeyConflict, NodeError, NoRoom, UnknownRecipient
 from nodes.link.ids import id_text, new_id
 from nodes.link.post import Post
-from protocols.hl7 import batch, catalogue
+from protocols.hl7 import batch
 from protocols.hl7.acks import ACK_CODES, ErrorCode, ErrorLocation, Outcome
-from protocols.hl7.er7 import Message
 from protocols.hl7.errors import MalformedMessage
 from protocols.hl7.header import Header, bare_header, read_header
 from protocols.link import limits
@@ -63,8 +63,6 @@ from runtime.storage_errors import StorageError, StorageFailed
 
 OWN_MAILBOXES_S: Final = 60.0
 """How long this facility's mailboxes are remembered; an unknown one is looked up at once."""
-PATIENT_WITHIN_BYTES: Final = 65_536
-"""PID is looked for in this much of a message."""
 APPLICATION_GRACE_S: Final = 1.0
 """How long an accept acknowledgement that is due waits, so that the application's answer can follow it."""
 MALFORMED: Final = "malformed"
@@ -234,20 +232,9 @@ class MllpInbound:
         return addresses_of(header, self._settings, self._facility, self._own)
 
     async def _put(self, header: Header, message: bytes, key: str, addresses: Addresses) -> outbox.Put:
-        kind = catalogue.kind_of(header)
-        patient, subject = patient_of(header, message)
-        return await self._post.put(
-            outbox.Draft(
-                sender=addresses.sender,
-                recipients=addresses.recipients,
-                kind=kind,
-                prepared=await self._post.prepare(message),
-                key=key,
-                subject=subject,
-                patient=patient,
-                valid_for_ms=self._valid_for(kind),
-            )
-        )
+        prepared = await self._post.prepare(message)
+        draft = self_addressed(header, message, addresses, prepared, key=key, valid_for=self._valid_for)
+        return await self._post.put(draft)
 
     def _same_before(self, connection: Connection, key: str, message: bytes) -> bytes | None:
         """Return the id under which these very bytes were taken before, however they were addressed then."""
@@ -341,27 +328,6 @@ def key_of(header: Header) -> str:
     parts = [quote_from_bytes(header.raw(number), safe=" ^&~") for number in (3, 4, 10)]
     key = "mllp:" + _SEPARATOR.join(parts)
     return key if len(key) <= limits.KEY_CHARS else "mllp:#" + blake2b(key.encode("ascii")).hex()
-
-
-def patient_of(header: Header, raw: bytes) -> tuple[str, str]:
-    """Return (the patient's first identifier, his name) from the first PID, empty where there is none."""
-    mark = b"PID" + header.field_separator
-    found = [at for end in (b"\r", b"\n") if (at := raw.find(end + mark, 0, PATIENT_WITHIN_BYTES)) >= 0]
-    if not found:
-        return "", ""
-    ends = [at for end in (b"\r", b"\n") if (at := raw.find(end, found[0] + 1)) >= 0]
-    message = Message(raw[: min(ends, default=len(raw))][:PATIENT_WITHIN_BYTES], header)
-    try:
-        identifier = message.get("PID-3")
-        name = f"{message.get('PID-5.1')} {message.get('PID-5.2')}"
-    except MalformedMessage:
-        return "", ""
-    return _bounded(identifier, limits.PATIENT_CHARS), _bounded(name, limits.SUBJECT_CHARS)
-
-
-def _bounded(text: str, chars: int) -> str:
-    printable = "".join(sign if sign.isprintable() else " " for sign in text)
-    return " ".join(printable.replace('""', "").split())[:chars]
 
 
 def _place(header: Header, field: int) -> ErrorLocation:

@@ -16,14 +16,13 @@ from nodes.gateways import drafting
 from nodes.gateways.addressing import addresses_of
 from nodes.gateways.folder import bounds, outgoing
 from nodes.gateways.folder.places import Places, Unfit, open_places
-from nodes.gateways.mllp_in import key_of, patient_of
+from nodes.gateways.mllp_in import key_of
 from nodes.link import addressbook
 from nodes.link.errors import NodeError, NoRoom
 from nodes.link.ids import id_text
 from nodes.link.outbox import Draft
 from nodes.link.post import Post
 from protocols.errors import RemoteProtocolError
-from protocols.hl7 import catalogue
 from protocols.hl7.header import read_header
 from protocols.link.envelope import Priority
 from protocols.link.errors import RemoteError
@@ -137,20 +136,12 @@ class Sender:
     async def _put_message(self, message: bytes, own: frozenset[str] | None) -> str:
         header = read_header(message)
         addresses = addresses_of(header, self._mllp, self._facility, own)
-        kind = catalogue.kind_of(header)
-        patient, subject = patient_of(header, message)
-        put = await self._post.put(
-            Draft(
-                sender=addresses.sender,
-                recipients=addresses.recipients,
-                kind=kind,
-                prepared=await self._post.prepare(message),
-                key=key_of(header),
-                subject=subject,
-                patient=patient,
-                valid_for_ms=self._valid_for(kind),
-            )
+        prepared = await self._post.prepare(message)
+        key = key_of(header)
+        draft = drafting.self_addressed(
+            header, message, addresses, prepared, key=key, valid_for=self._valid_for
         )
+        put = await self._post.put(draft)
         return id_text(put.id)
 
     def _inside(self, work: Callable[[Places], _T]) -> Callable[[], _T]:

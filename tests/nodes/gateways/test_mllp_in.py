@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, delete, text
 
-from nodes.gateways.mllp_in import key_of, patient_of
+from nodes.gateways.drafting import patient_of
+from nodes.gateways.mllp_in import key_of
 from nodes.link import addressbook, tables
 from protocols.hl7.acks import read_ack
 from protocols.hl7.er7 import Message
 from protocols.hl7.header import read_header
-from protocols.link.envelope import State
+from protocols.link.envelope import Priority, State
 from runtime.database import open_engine
 from tests.nodes.fixtures import Station, open_station
 from tests.nodes.gateways.mllp_ends import VALID_FOR_MS, Sender, message, settings
@@ -470,3 +471,10 @@ def test_an_empty_outbox_after_a_row_is_gone_is_no_crash(station: Station, tmp_p
 
     station.do(forget)
     assert local.ask(message()).code == "AA"
+
+
+@pytest.mark.parametrize(("code", "priority"), [("S", Priority.STAT), ("R", Priority.ROUTINE)])
+def test_a_stat_order_is_put_as_stat(station: Station, tmp_path: Path, code: str, priority: Priority) -> None:
+    """A hospital system has no other way to ask for speed than TQ1-9."""
+    sender(station, tmp_path).send(message(tail=f"TQ1|1||||||||{code}\r"))
+    assert [sent.priority for sent in station.sent()] == [priority]
