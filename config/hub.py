@@ -3,7 +3,6 @@
 Everything has a default, so an empty file is a valid one.
 """
 
-from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 
@@ -63,29 +62,15 @@ class Limits:
     max_attachment_bytes: int = setting(Size("1KiB", "100TiB"), default="64GiB")
     max_sessions: int = setting(Count(1, 1_000_000), default=20_000)
     handshakes_per_second: int = setting(Count(1, 10_000), default=5)
-    credit_messages: int = setting(Count(1, 100_000), default=1_000)
+    credit_messages: int = setting(Count(1, 4_096), default=512)
     credit_volume_bytes: int = setting(Size("64KiB", "1GiB"), default="32MiB")
-
-    def contradictions(self) -> Iterator[tuple[str, str]]:
-        """Yield the keys that do not go together, with what would be right."""
-        if self.credit_volume_bytes < self.max_message_bytes:
-            yield (
-                "credit_volume",
-                "needs to be at least max_message",
-            )
 
 
 @section
 class Messages:
-    """``[messages]``: how long a message may take before it comes back."""
+    """``[messages]``: how long a message may take before it comes back; the sender's node says, up to this."""
 
-    valid_for_s: float = setting(Duration("1m", "365d"), default="5d")
-    valid_for_max_s: float = setting(Duration("1m", "365d"), default="30d")
-
-    def contradictions(self) -> Iterator[tuple[str, str]]:
-        """Yield the keys that do not go together, with what would be right."""
-        if self.valid_for_s > self.valid_for_max_s:
-            yield "valid_for", "needs to be at most valid_for_max"
+    valid_for_max_s: float = setting(Duration("1m", "90d"), default="30d")
 
 
 @section

@@ -122,7 +122,6 @@ class Retention:
 
     sent_s: float = setting(Duration("1h", "36500d"), default="90d")
     received_s: float = setting(Duration("1h", "36500d"), default="90d")
-    history_s: float = setting(Duration("1h", "36500d"), default="400d")
 
 
 @section

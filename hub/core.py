@@ -17,7 +17,6 @@ from hub.metrics import HubMetrics
 from hub.routing.policy import Rules
 from hub.spool.store import SpoolSql
 from protocols.link import frames as f
-from protocols.link import limits
 from runtime.clock import Clock
 from runtime.database import Database
 from runtime.home import free_bytes
@@ -54,7 +53,7 @@ class HubCore:
         return f.Welcome(
             software=SOFTWARE,
             now_ms=self.clock.now_ms(),
-            submit_window=min(self.settings.limits.credit_messages, limits.SUBMIT_WINDOW),
+            submit_window=self.settings.limits.credit_messages,
             max_attachment_bytes=self.settings.limits.max_attachment_bytes,
             directory_version=self.view.version,
         )

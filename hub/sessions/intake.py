@@ -47,6 +47,7 @@ class Intake:
         self._hub = hub
         self._session = session
         self._waiting: deque[f.Submission] = deque()
+        self._waiting_bytes = 0
         self._running = False
         self._refusing = False
 
@@ -55,6 +56,9 @@ class Intake:
         if self._refusing:
             return
         self._waiting.extend(frame.messages)
+        self._waiting_bytes += sum(len(submission.message) for submission in frame.messages)
+        if self._waiting_bytes > self._hub.settings.limits.credit_volume_bytes:
+            self._session.link.pause_reading()
         if not self._running:
             self._running = True
             spawn(self._run(), self._session.failed)
@@ -67,9 +71,12 @@ class Intake:
         try:
             while self._waiting and not self._refusing:
                 batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+                self._waiting_bytes -= sum(len(submission.message) for submission in batch)
                 await self._take(batch)
+                self._session.link.resume_reading()
         finally:
             self._running = False
+            self._session.link.resume_reading()
 
     async def _take(self, batch: list[f.Submission]) -> None:
         hub = self._hub
@@ -121,6 +128,7 @@ class Intake:
     def _busy(self, retry_after_ms: int, text: str) -> None:
         self._refusing = True
         self._waiting.clear()
+        self._waiting_bytes = 0
         self._hub.metrics.busy.inc()
         self._session.say(f.Busy(retry_after_ms, text))
 
@@ -136,6 +144,7 @@ class Intake:
             raise _Refusing(f.Refusal(bytes(limits.ID_BYTES), fault.code, fault.text)) from None
         try:
             check_sender(envelope, self._session.facility, int(settings.messages.valid_for_max_s * 1000))
+            self._check_body(envelope)
             await self._check_files(envelope)
         except RemoteError as fault:
             raise _Refusing(f.Refusal(envelope.id, fault.code, fault.text)) from None
@@ -160,6 +169,12 @@ class Intake:
             deliveries=routed.deliveries,
             returns=routed.returns,
         )
+
+    def _check_body(self, envelope: Envelope) -> None:
+        most = self._hub.settings.limits.max_message_bytes
+        if envelope.body_outside and envelope.attachments and envelope.attachments[0].size > most:
+            size = envelope.attachments[0].size
+            raise RemoteError("too-large", f"a body of {size} bytes, this hub takes up to {most}")
 
     async def _check_files(self, envelope: Envelope) -> None:
         for ref in envelope.attachments:
