@@ -174,7 +174,7 @@ def resolve(connection: Connection, recipients: tuple[str, ...]) -> tuple[str, .
     found: dict[str, None] = {}
     for recipient in recipients:
         mailbox, facility = mailbox_of(recipient), facility_of(recipient)
-        if not mailbox or not facility:
+        if not statements.is_address(recipient):
             raise Refused("bad-address", f"{recipient!r} is not an address; it should be mailbox@facility")
         if facility == GROUP:
             found.update(dict.fromkeys(_members(connection, mailbox)))

@@ -41,6 +41,7 @@ from protocols.link.envelope import (
     decode_envelope,
     encode,
 )
+from protocols.link.errors import RemoteError
 
 DAY_MS: Final = 86_400_000
 DEFAULT_VALID_FOR_MS: Final = 5 * DAY_MS
@@ -289,11 +290,22 @@ def _check(draft: Draft) -> None:
     for name, value, bound in bounds:
         if len(value) > bound:
             raise Refused("too-long", f"{name} has {len(value)} characters, at most {bound} are allowed")
+        if not _is_text(value):
+            raise Refused("not-text", f"{name} holds bytes that are no UTF-8 text: {value!a}")
     if not draft.recipients:
         raise Refused("no-recipient", "a message needs at least one recipient, mailbox@facility")
     if not 1 <= draft.valid_for_ms <= limits.VALID_FOR_MAX_MS:
         days = limits.VALID_FOR_MAX_MS // DAY_MS
         raise Refused("valid-for", f"a message is valid for 1 ms to {days} days, not {draft.valid_for_ms} ms")
+
+
+def _is_text(value: str) -> bool:
+    """Return whether UTF-8 can carry it: an argument of the command line may be any bytes."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _put_digest(draft: Draft) -> bytes:
@@ -330,6 +342,10 @@ def _seal(draft: Draft, identifier: bytes, recipients: tuple[str, ...], now_ms: 
         raise Refused(
             "too-large", f"text and names take {len(content)} bytes, at most {limits.CONTENT_BYTES}"
         )
+    try:
+        decode_content(content)
+    except RemoteError as fault:
+        raise Refused("bad-content", f"no recipient could read this message: {fault.text}") from None
     envelope = encode(
         Envelope(
             version=1,
@@ -345,7 +361,10 @@ def _seal(draft: Draft, identifier: bytes, recipients: tuple[str, ...], now_ms: 
             attachments=tuple(file.ref for file in prepared.files),
         )
     )
-    decode_envelope(envelope)
+    try:
+        decode_envelope(envelope)
+    except RemoteError as fault:
+        raise Refused("bad-envelope", f"the sender or the kind is none: {fault.text}") from None
     return envelope, sealing.seal_body(prepared.content_key, envelope, content)
 
 
