@@ -68,7 +68,7 @@ class Limits:
 
 @section
 class Messages:
-    """``[messages]``: how long a message may take before it comes back; the sender's node says, up to this."""
+    """``[messages]``: how long a sender may give a message before it comes back."""
 
     valid_for_max_s: float = setting(Duration("1m", "90d"), default="30d")
 
