@@ -66,9 +66,9 @@ def bytes_bar() -> Progress:
 
 def _uploaded(connection: Connection, identifier: bytes) -> tuple[int, int]:
     rows = connection.execute(
-        select(outbox_files.c.size, outbox_files.c.chunks_sent, outbox_files.c.stored)
+        select(outbox_files.c.size, outbox_files.c.chunks_sent)
         .join(outbox_table, outbox_table.c.seq == outbox_files.c.outbox_seq)
         .where(outbox_table.c.id == identifier)
     ).all()
-    done = sum(row.size if row.stored else min(row.size, row.chunks_sent * CHUNK_BYTES) for row in rows)
+    done = sum(min(row.size, row.chunks_sent * CHUNK_BYTES) for row in rows)
     return done, sum(row.size for row in rows)

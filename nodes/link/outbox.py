@@ -186,7 +186,7 @@ def put(connection: Connection, draft: Draft, now_ms: int) -> Put:
             insert(outbox_files),
             [
                 {"outbox_seq": seq, "position": position, "id": file.ref.id, "size": file.ref.size,
-                 "root": file.ref.root, "path": file.path, "chunks_sent": 0, "stored": False}
+                 "root": file.ref.root, "path": file.path, "chunks_sent": 0}
                 for position, file in enumerate(prepared.files)
             ],
         )  # fmt: skip

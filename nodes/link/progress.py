@@ -43,7 +43,6 @@ class OutgoingFile:
     size: int
     root: bytes
     path: str
-    stored: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +81,7 @@ def files_of(connection: Connection, seqs: Sequence[int]) -> list[OutgoingFile]:
         .where(outbox_files.c.outbox_seq.in_(seqs))
         .order_by(outbox_files.c.outbox_seq, outbox_files.c.position)
     )
-    return [OutgoingFile(r.outbox_seq, r.id, r.size, r.root, r.path, r.stored) for r in rows]
-
-
-def mark_stored(connection: Connection, identifier: bytes, *, stored: bool) -> None:
-    """Note that the hub has all of a file, or that it has it no longer."""
-    connection.execute(update(outbox_files).where(outbox_files.c.id == identifier).values(stored=stored))
+    return [OutgoingFile(r.outbox_seq, r.id, r.size, r.root, r.path) for r in rows]
 
 
 def note_sent(connection: Connection, identifier: bytes, chunks: int) -> None:

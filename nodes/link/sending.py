@@ -54,10 +54,6 @@ class _Held:
         envelope = self.envelope
         return {(envelope.sender, recipient, envelope.priority) for recipient in envelope.recipients}
 
-    @property
-    def missing(self) -> list[OutgoingFile]:
-        return [file for file in self.files if not file.stored]
-
 
 class Sending:
     """The SUBMIT side of one session."""
@@ -68,6 +64,8 @@ class Sending:
         self._after = {Priority.STAT: 0, Priority.ROUTINE: 0}
         self._held: list[_Held] = []
         self._under_way: dict[bytes, _Held] = {}
+        # Asked for anew in each session: only the hub knows what it still has, and order hangs on it.
+        self._at_hub: set[bytes] = set()
         self._running = False
         self._again = False
         self._waiting_s = 0.0
@@ -111,7 +109,8 @@ class Sending:
         going: list[_Held] = []
         room = self._session.link.session.window_left
         for held in self._held:
-            lanes, missing = held.lanes, held.missing
+            lanes = held.lanes
+            missing = [file for file in held.files if file.id not in self._at_hub]
             if missing:
                 self._session.uploads.need(missing)
             if missing or lanes & blocked or len(going) >= room:
@@ -186,8 +185,7 @@ class Sending:
     async def _refuse(self, held: _Held, refusal: f.Refusal) -> None:
         row, now_ms = held.row, self._core.clock.now_ms()
         if refusal.code == "no-file" and held.files:
-            for file in held.files:
-                await self._core.database.write(partial(_unstore, identifier=file.id))
+            self._at_hub.difference_update(file.id for file in held.files)
             self.restart()
             return
         if refusal.code == "id-conflict":
@@ -221,13 +219,7 @@ class Sending:
 
     def stored(self, identifier: bytes) -> None:
         """Let go what waited for this file: the hub has it."""
-        for held in self._held:
-            held.files = [
-                OutgoingFile(x.outbox_seq, x.id, x.size, x.root, x.path, stored=True)
-                if x.id == identifier
-                else x
-                for x in held.files
-            ]
+        self._at_hub.add(identifier)
         self.wake()
 
     def file_refused(self, identifier: bytes, code: str, text: str) -> None:
@@ -244,7 +236,3 @@ def _look(
     rows = progress.queued(connection, priority, after, limit)
     with_files = [row.seq for row in rows if row.files]
     return rows, progress.files_of(connection, with_files) if with_files else []
-
-
-def _unstore(connection: Connection, *, identifier: bytes) -> None:
-    progress.mark_stored(connection, identifier, stored=False)

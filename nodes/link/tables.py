@@ -79,7 +79,6 @@ outbox_files = Table(
     Column("root", LargeBinary, nullable=False),
     Column("path", String, nullable=False, comment="the sealed chunks, relative to the home"),
     Column("chunks_sent", BigInteger, nullable=False, comment="for people who watch; the hub decides"),
-    Column("stored", Boolean, nullable=False, comment="the hub has all of it"),
 )
 
 inbox = Table(

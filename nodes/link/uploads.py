@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred
 
+from crypto.filestream import chunk_count
 from nodes.link import progress
 from nodes.link.core import LinkCore
 from nodes.link.progress import OutgoingFile
@@ -121,13 +122,12 @@ class Uploads:
 
     def stored(self, frame: f.Stored) -> None:
         """Note that the hub has all of it; its message may go."""
-        if self._uploads.pop(frame.id, None) is not None:
-            spawn(self._stored(frame.id), self._session.failed)
+        upload = self._uploads.pop(frame.id, None)
+        if upload is not None:
+            upload.shown_s = -SHOW_EVERY_S
+            self._show(upload, chunk_count(upload.file.size))
+            self._session.sending.stored(frame.id)
             self._begin()
-
-    async def _stored(self, identifier: bytes) -> None:
-        await self._core.database.write(lambda c: progress.mark_stored(c, identifier, stored=True))
-        self._session.sending.stored(identifier)
 
     def refused(self, frame: f.FileRefused) -> None:
         """Try again later, or give the message back."""

@@ -182,7 +182,6 @@ def upgrade() -> None:
         sa.Column(
             "chunks_sent", sa.BigInteger(), nullable=False, comment="for people who watch; the hub decides"
         ),
-        sa.Column("stored", sa.Boolean(), nullable=False, comment="the hub has all of it"),
         sa.ForeignKeyConstraint(["outbox_seq"], ["outbox.seq"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("outbox_seq", "position"),
         sa.UniqueConstraint("id"),
