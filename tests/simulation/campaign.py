@@ -1,0 +1,51 @@
+"""Many schedules, one after the other, on the same machines."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from tests.simulation.machines import Machines, make_machines
+from tests.simulation.world import Played, World
+
+MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where commits cost no disk access
+
+
+@contextmanager
+def machines_in(directory: Path | None = None) -> Iterator[Machines]:
+    """Make machines, in memory where there is a file system in memory, and remove them in the end."""
+    if directory is None and MEMORY.is_dir():
+        directory = MEMORY
+    place = Path(tempfile.mkdtemp(prefix="wasl-simulation-", dir=directory))
+    try:
+        machines = make_machines(place)
+        gc.collect()
+        gc.freeze()
+        yield machines
+        for machine in machines.all:
+            machine.engine.dispose()
+    finally:
+        gc.unfreeze()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def play(machines: Machines, seed: int) -> Played:
+    """Play one schedule; raises ``trace.Broken``."""
+    try:
+        return World(machines, seed).play()
+    finally:
+        # The coroutines of processes that died are closed here, and not in the middle of the next world.
+        gc.collect()
+
+
+def play_all(
+    machines: Machines, seeds: range, told: Callable[[Played], object] = lambda _played: None
+) -> None:
+    """Play schedules until one is broken."""
+    for seed in seeds:
+        told(play(machines, seed))
