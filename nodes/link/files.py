@@ -11,6 +11,7 @@ between) is found by :func:`orphans` and removed later.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -67,13 +68,14 @@ class Prepared:
 def safe_name(name: str) -> str:
     """Return a file name that is harmless on any system: no separators, control signs or leading dots."""
     flat = "".join("_" if sign in _UNSAFE or not sign.isprintable() else sign for sign in name)
-    flat = flat.strip().lstrip(".") or "file"
+    flat = flat.strip(" ").lstrip(". ") or "file"
     stem, dot, suffix = flat.rpartition(".")
     if not stem or len(suffix) > _SUFFIX_CHARS:
         stem, dot, suffix = flat, "", ""
+    stem = stem[:NAME_BYTES]
     while len((stem + dot + suffix).encode("utf-8")) > NAME_BYTES:
         stem = stem[:-1]
-    return stem + dot + suffix
+    return (stem + dot + suffix).rstrip(" ")
 
 
 def prepare(
@@ -93,6 +95,12 @@ def prepare(
         raise Refused(
             "too-many-files", f"{len(sources)} attachments, at most {limits.ATTACHMENTS} are allowed"
         )
+    for source in sources:
+        if source.size_bytes > limits.ATTACHMENT_MAX_BYTES:
+            raise Refused(
+                "too-large",
+                f"{source.name!r} has {source.size_bytes} bytes, at most {limits.ATTACHMENT_MAX_BYTES}",
+            )
     content_key = ContentKey.generate()
     outside = len(body) > limits.INLINE_BODY_BYTES
     total_bytes = sum(source.size_bytes for source in sources) + (len(body) if outside else 0)
@@ -124,11 +132,12 @@ def orphans(home: Path, directory: str, owned: set[str], *, older_than_s: float)
     if not (home / directory).is_dir():
         return []
     before_s = time.time() - older_than_s
-    return [
-        path
-        for path in (home / directory).iterdir()
-        if str(path.relative_to(home)) not in owned and path.stat().st_mtime < before_s
-    ]
+    found = []
+    for path in (home / directory).iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a command beside the daemon tidies up after itself
+            if str(path.relative_to(home)) not in owned and path.stat().st_mtime < before_s:
+                found.append(path)
+    return found
 
 
 def check_room(home: Path, needed_bytes: int, floor_bytes: int) -> None:
@@ -142,6 +151,15 @@ def check_room(home: Path, needed_bytes: int, floor_bytes: int) -> None:
         )
 
 
+def own_directory(home: Path, name: str) -> Path:
+    """Return a directory of the home, made if need be, durably: what is synced in it must be found again."""
+    directory = home / name
+    if not directory.is_dir():
+        directory.mkdir(mode=0o700, exist_ok=True)
+        fsync_directory(home)
+    return directory
+
+
 def _seal(
     home: Path,
     content_key: ContentKey,
@@ -152,24 +170,24 @@ def _seal(
 ) -> SealedFile:
     identifier = random_bytes(limits.ID_BYTES)
     sealer = filestream.ChunkSealer(attachment_key(content_key, identifier))
-    root, digest, done_bytes = filestream.RootHash(), blake2b_stream(), 0
-    directory = home / OUTGOING
-    directory.mkdir(mode=0o700, exist_ok=True)
-    path = directory / identifier.hex()
+    root, digest = filestream.RootHash(), blake2b_stream()
+    path = own_directory(home, OUTGOING) / identifier.hex()
     count = filestream.chunk_count(size_bytes)
+    changed = Refused("file-changed", f"{_title(source)} changed its size while it was being read")
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as sealed_file:
             for index in range(count):
                 plain = next(chunks, b"")
-                done_bytes += len(plain)
+                if len(plain) != filestream.chunk_length(size_bytes, index):
+                    raise changed
                 sealed = sealer.seal(index, index == count - 1, plain)
                 root.add(filestream.leaf_hash(index, sealed))
                 digest.update(plain)
                 sealed_file.write(sealed)
                 progress(len(plain))
-            if done_bytes != size_bytes or next(chunks, b""):
-                raise Refused("file-changed", f"{_title(source)} changed its size while it was being read")
+            if next(chunks, b""):
+                raise changed
             sealed_file.flush()
             os.fsync(sealed_file.fileno())
     except BaseException:
@@ -188,6 +206,10 @@ def _title(source: Source | None) -> str:
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:
     while chunk := stream.read(filestream.CHUNK_BYTES):
+        while len(chunk) < filestream.CHUNK_BYTES and (
+            more := stream.read(filestream.CHUNK_BYTES - len(chunk))
+        ):
+            chunk += more
         yield chunk
 
 
