@@ -82,6 +82,8 @@ def merge(connection: Connection, entry: DirectoryEntry, authority: SigningPubli
     """
     verified = [_verify(entry.name, blob, authority) for blob in entry.statements]
     is_group = any(isinstance(statement, statements.Group) for statement, _ in verified)
+    if is_group and not all(isinstance(statement, statements.Group) for statement, _ in verified):
+        raise Distrusted(entry.name, "mixed", "statements about a group and about a facility in one entry")
     where = (addressbook.c.name == entry.name, addressbook.c.is_group.is_(is_group))
     known = connection.execute(select(addressbook).where(*where)).one_or_none()
     revoked = max(
@@ -89,17 +91,12 @@ def merge(connection: Connection, entry: DirectoryEntry, authority: SigningPubli
         default=0 if known is None else known.revoked,
     )
     revoked = max(revoked, 0 if known is None else known.revoked)
-    usable = sorted(
-        (
-            (statement.serial, blob)
-            for statement, blob in verified
-            if not isinstance(statement, statements.Revocation) and statement.serial > revoked
-        ),
-        reverse=True,
-    )
+    usable = _usable(entry.name, verified, revoked)
     if known is not None and usable:
-        _check_progress(entry.name, usable[0], known)
-    members = [s.members for s, _ in verified if isinstance(s, statements.Group)]
+        _check_progress(entry.name, usable[0][0].serial, usable[0][1], known)
+    # A hidden statement is kept beside its serial, so that no other can take its place later.
+    statement = usable[0][1] if usable else b"" if known is None else known.statement
+    members: tuple[str, ...] = usable[0][0].members if is_group and usable else ()
     connection.execute(delete(addressbook).where(*where))
     connection.execute(
         insert(addressbook).values(
@@ -108,17 +105,27 @@ def merge(connection: Connection, entry: DirectoryEntry, authority: SigningPubli
             version=entry.version,
             title=entry.title,
             active=entry.active and bool(usable),
-            serial=max(usable[0][0] if usable else 0, 0 if known is None else known.serial),
+            serial=max(usable[0][0].serial if usable else 0, 0 if known is None else known.serial),
             revoked=revoked,
-            statement=usable[0][1] if usable else b"",
+            statement=statement,
             earlier=usable[1][1] if len(usable) > 1 and not is_group else b"",
-            mailboxes=msgspec.msgpack.encode(members[0] if is_group else entry.mailboxes),
+            mailboxes=msgspec.msgpack.encode(members if is_group else entry.mailboxes),
         )
     )
 
 
-def _check_progress(name: str, newest: tuple[int, bytes], known: Any) -> None:
-    serial, blob = newest
+def _usable(name: str, verified: list[tuple[Any, bytes]], revoked: int) -> list[tuple[Any, bytes]]:
+    """Return the credentials (or groups) that were not revoked, each once, newest first."""
+    by_serial: dict[int, tuple[Any, bytes]] = {}
+    for statement, blob in verified:
+        if isinstance(statement, statements.Revocation) or statement.serial <= revoked:
+            continue
+        if by_serial.setdefault(statement.serial, (statement, blob))[1] != blob:
+            raise Distrusted(name, "two-of-one-serial", f"two statements with serial {statement.serial}")
+    return [by_serial[serial] for serial in sorted(by_serial, reverse=True)]
+
+
+def _check_progress(name: str, serial: int, blob: bytes, known: Any) -> None:
     if serial < known.serial:
         raise Distrusted(name, "serial-went-down", f"serial {serial} is shown after {known.serial}")
     if serial == known.serial and known.statement and blob != known.statement:
