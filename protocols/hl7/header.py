@@ -205,7 +205,7 @@ def read_header(raw: bytes) -> Header:
     if end <= start + 3:
         raise MalformedMessage("MSH", 1, "the message ends after MSH", "it must go on like MSH|^~\\&|")
     fields = tuple(raw[start:end].split(separator))
-    header = Header(declared_delimiters(separator, fields[1]), fields)
+    header = Header(_delimiters(separator, fields), fields)
     if end - start > MAX_CONTROL_ID_BYTES:
         _check_lengths(header)
     if len(fields) < _MESSAGE_TYPE or not (
@@ -227,6 +227,20 @@ def read_header(raw: bytes) -> Header:
             partial=header,
         )
     return header
+
+
+def _delimiters(separator: bytes, fields: tuple[bytes, ...]) -> Delimiters:
+    """Return what MSH declares. If only MSH-2 is wrong, the fault's ``partial`` still says who asked what."""
+    try:
+        return declared_delimiters(separator, fields[1])
+    except MalformedMessage as fault:
+        if separator != STANDARD.field:
+            raise
+        kept = tuple(field if len(field) <= MAX_CONTROL_ID_BYTES else b"" for field in fields[2:])
+        partial = Header(STANDARD, (b"MSH", STANDARD.declaration, *kept))
+        raise MalformedMessage(
+            fault.segment, fault.field, fault.problem, fault.remedy, partial=partial
+        ) from None
 
 
 def _check_lengths(header: Header) -> None:

@@ -154,6 +154,15 @@ def test_what_is_wrong_is_named_and_nothing_stored(
     assert local.ask(message("after")).code == "AA"
 
 
+def test_a_refusal_for_wrong_encoding_characters_repeats_the_control_id(
+    station: Station, tmp_path: Path
+) -> None:
+    """An escape doubled in MSH-2 is common; without MSA-2 its sender would not know what was refused."""
+    (answer,) = sender(station, tmp_path).send(message("M7").replace(b"^~\\&", b"^~\\\\&", 1))
+    said = read_ack(answer)
+    assert (said.code, said.control_id, err(answer)) == ("AE", "M7", "MSH-2")
+
+
 def test_an_enhanced_sender_is_refused_by_ce(station: Station, tmp_path: Path) -> None:
     local = sender(station, tmp_path)
     assert local.ask(message(to="cardio|chu-paris", modes="AL|NE")).code == "CE"

@@ -246,6 +246,17 @@ def test_a_refusal_keeps_what_was_readable() -> None:
     assert fault.partial.accept_ack == "AL"
 
 
+def test_wrong_encoding_characters_leave_the_names_readable() -> None:
+    """The refusal can repeat MSH-10; with another separator than ``|`` nothing is guessed."""
+    fault = refused(b"MSH|^~\\\\&|LAB|CHU|c|d|e||ADT^A01|M7|P|2.5|" + b"x" * 300 + b"||AL\r")
+    assert fault.place == "MSH-2"
+    assert fault.partial is not None
+    assert fault.partial.delimiters == STANDARD
+    assert (fault.partial.control_id, fault.partial.accept_ack) == ("M7", "AL")
+    assert fault.partial.raw(13) == b""
+    assert refused(b"MSH^~\\&|LAB|CHU|c|d|e||ADT^A01|M7").partial is None
+
+
 def test_too_many_segments_or_parts_are_refused_without_being_made() -> None:
     message = Message(MSH + b"\rNTE" * (MAX_SEGMENTS + 1))
     with pytest.raises(MalformedMessage, match="segments"):
