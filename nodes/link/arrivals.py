@@ -42,20 +42,28 @@ _CONFLICT = Outcome(State.RETURNED, "id-conflict", b"", fresh=False)
 
 def known(connection: Connection, opened: Opened) -> Outcome | None:
     """Return the answer that was given before, None if this message is new here."""
-    return _known(connection, [opened]).get(_key(opened))
+    given = _given(connection, [opened]).get(_key(opened))
+    return None if given is None else _again(given, opened)
 
 
-def _known(connection: Connection, opened: Sequence[Opened]) -> dict[_Key, Outcome]:
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What was answered to a message, and to which content."""
+
+    digest: bytes
+    receipt: bytes
+
+
+def _given(connection: Connection, opened: Sequence[Opened]) -> dict[_Key, _Given]:
     """Return the answers given before to any of these."""
     ids = list({one.envelope.id for one in opened})
-    rows = {(row.id, row.sender, row.recipient): row for row in connection.execute(_EARLIER, {"ids": ids})}
-    found = {}
-    for one in opened:
-        row = rows.get(_key(one))
-        if row is not None:
-            same = row.digest == one.digest
-            found[_key(one)] = Outcome(State.DELIVERED, "", row.receipt, fresh=False) if same else _CONFLICT
-    return found
+    rows = connection.execute(_EARLIER, {"ids": ids})
+    return {(row.id, row.sender, row.recipient): _Given(row.digest, row.receipt) for row in rows}
+
+
+def _again(given: _Given, opened: Opened) -> Outcome:
+    same = given.digest == opened.digest
+    return Outcome(State.DELIVERED, "", given.receipt, fresh=False) if same else _CONFLICT
 
 
 def files_of_twin(
@@ -80,20 +88,24 @@ def files_of_twin(
 
 def accept(connection: Connection, arrivals: list[Arrival], now_ms: int) -> list[Outcome]:
     """Commit a batch in order; one outcome each."""
-    earlier = _known(connection, [arrival.opened for arrival in arrivals])
+    earlier = _given(connection, [arrival.opened for arrival in arrivals])
     outcomes: list[Outcome] = []
     rows: list[dict[str, Any]] = []
     for arrival in arrivals:
         opened = arrival.opened
-        outcome = earlier.get(_key(opened))
-        if outcome is _CONFLICT:
-            text = f"{opened.envelope.sender} used {id_text(opened.envelope.id)} again with another content"
-            facts.raise_alarm(connection, "id-conflict", text, now_ms)
-        elif outcome is None and opened.expired:
+        given = earlier.get(_key(opened))
+        if given is not None:
+            outcome = _again(given, opened)
+            if outcome is _CONFLICT:
+                text = (
+                    f"{opened.envelope.sender} used {id_text(opened.envelope.id)} again with another content"
+                )
+                facts.raise_alarm(connection, "id-conflict", text, now_ms)
+        elif opened.expired:
             outcome = Outcome(State.RETURNED, "expired", arrival.expired, fresh=False)
-        elif outcome is None:
+        else:
             rows.append(_row(arrival, now_ms))
-            earlier[_key(opened)] = Outcome(State.DELIVERED, "", arrival.delivered, fresh=False)
+            earlier[_key(opened)] = _Given(opened.digest, arrival.delivered)
             outcome = Outcome(State.DELIVERED, "", arrival.delivered, fresh=True)
             if arrival.files:
                 _write(connection, rows)
