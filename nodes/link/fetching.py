@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from crypto import filestream
 from crypto.errors import CryptoError
-from crypto.primitives import blake2b, blake2b_stream
+from crypto.primitives import blake2b_stream
 from crypto.sealing import attachment_key
 from nodes.link.core import INCOMING, LinkCore
-from nodes.link.files import safe_name
+from nodes.link.files import own_directory, safe_name
 from nodes.link.inbox import ReceivedFile
 from nodes.link.opening import Opened, Rejected
 from protocols.link import frames as f
@@ -36,6 +37,7 @@ from runtime import crash
 from runtime.clock import sleep
 from runtime.home import free_bytes, fsync_directory
 from runtime.logs import event
+from runtime.storage_errors import StorageError
 from runtime.tasks import spawn
 
 if TYPE_CHECKING:
@@ -55,6 +57,10 @@ class Fetched:
     files: tuple[ReceivedFile, ...]
 
 
+class LeftoverDamaged(StorageError):  # noqa: N818 - past tense states the outcome
+    """The part of a file that an earlier attempt left is not what was sent; it is fetched anew."""
+
+
 class PlainFile:
     """One attachment being written; blocking, for a worker thread."""
 
@@ -67,8 +73,8 @@ class PlainFile:
         self._root = filestream.RootHash()
         self._digest = blake2b_stream()
         self._next = 0
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._recovered = 0
+        self._descriptor = -1
 
     @property
     def next(self) -> int:
@@ -81,13 +87,17 @@ class PlainFile:
         return self._total
 
     def recover(self) -> int:
-        """Take up what an earlier attempt left: its whole chunks; returns the next one to ask for."""
+        """Open, take up the whole chunks that an earlier attempt left, return the next to ask for."""
+        own_directory(self._path.parent)
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        os.utime(self._descriptor)  # in use again: housekeeping takes only what was left alone for long
         size_bytes = os.fstat(self._descriptor).st_size
         whole = min(size_bytes // filestream.CHUNK_BYTES, self._total - 1)
         for index in range(whole):
             plain = os.pread(self._descriptor, filestream.CHUNK_BYTES, index * filestream.CHUNK_BYTES)
             self._count(index, plain, self._sealer.seal(index, False, plain))  # noqa: FBT003 - not the last
         os.ftruncate(self._descriptor, whole * filestream.CHUNK_BYTES)
+        self._recovered = whole
         return self._next
 
     def write(self, chunks: list[bytes]) -> int:
@@ -95,13 +105,19 @@ class PlainFile:
         for sealed in chunks:
             index = self._next
             plain = self._opener.open(index, index == self._total - 1, sealed)
-            os.pwrite(self._descriptor, plain, index * filestream.CHUNK_BYTES)
+            self._put(plain, index * filestream.CHUNK_BYTES)
             self._count(index, plain, sealed)
         return self._next
 
     def finish(self) -> bytes:
-        """Check the whole and make it durable; returns the digest of the plain bytes."""
+        """Check the whole and make it durable; returns the digest of the plain bytes.
+
+        Raises Rejected if the sender signed another root, and LeftoverDamaged if that cannot be told
+        because part of the file was here before: a power cut may have spoiled it.
+        """
         if self._root.digest() != self._ref.root:
+            if self._recovered:
+                raise LeftoverDamaged(f"{self._path}: what an earlier attempt left is damaged")
             raise Rejected("bad-attachment", "the root over all chunks is another one", alarming=True)
         os.fsync(self._descriptor)
         fsync_directory(self._path.parent)
@@ -116,6 +132,12 @@ class PlainFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def _put(self, data: bytes, offset: int) -> None:
+        """Write all of it: a nearly full disk takes a part and says so only in the count."""
+        while data:
+            written = os.pwrite(self._descriptor, data, offset)
+            data, offset = data[written:], offset + written
 
     def _count(self, index: int, plain: bytes, sealed: bytes) -> None:
         self._root.add(filestream.leaf_hash(index, sealed))
@@ -151,8 +173,8 @@ class Fetching:
         """
         envelope, content = opened.envelope, opened.content
         await self._room(sum(ref.size for ref in envelope.attachments))
-        # Ids are the senders' choice: two facilities must not meet in one file.
-        stem = blake2b(envelope.sender_facility.encode("ascii") + envelope.id, size=16).hex()
+        # Named after all that was signed: no other message can reach into a file that was delivered.
+        stem = opened.digest.hex()
         body_path: str | None = None
         files: list[ReceivedFile] = []
         for position, ref in enumerate(envelope.attachments):
@@ -176,7 +198,8 @@ class Fetching:
                 raise self._gone()
 
     async def _one(self, ref: AttachmentRef, path: Path, key: bytes) -> bytes:
-        while len(self._downloads) >= limits.TRANSFERS:
+        # Ids are the senders' choice: two of one id are fetched one after the other.
+        while len(self._downloads) >= limits.TRANSFERS or ref.id in self._downloads:
             slot: Deferred[None] = Deferred()
             self._slots.append(slot)
             await slot
@@ -191,14 +214,24 @@ class Fetching:
             self._ask(download, download.expected)
             await download.done
             return await worker.run(download.file.finish)
+        except LeftoverDamaged:
+            await worker.run(download.file.discard)
+            raise
         except (CryptoError, Rejected) as problem:
             await worker.run(download.file.discard)
             raise Rejected("bad-attachment", str(problem), alarming=True) from None
         finally:
-            download.file.close()
+            self._close(download.file)
             self._downloads.pop(ref.id, None)
             if self._slots:
                 self._slots.pop(0).callback(None)
+
+    def _close(self, file: PlainFile) -> None:
+        """Close in the worker's line, behind what still writes: the number may be another file's next."""
+        try:
+            self._core.file_worker.run(file.close).addErrback(_close_failed)
+        except RuntimeError:  # the worker was stopped: nothing writes any more
+            file.close()
 
     def _ask(self, download: _Download, have: int) -> None:
         total = download.file.total
@@ -264,4 +297,9 @@ class Fetching:
         for slot in slots:
             slot.errback(gone())
         for download in list(self._downloads.values()):
+            download.waiting.clear()
             self._fail(download, gone())
+
+
+def _close_failed(failure: Failure) -> None:
+    event(_LOG, logging.WARNING, "attachment-not-closed", error=failure.getErrorMessage())

@@ -151,12 +151,11 @@ def check_room(home: Path, needed_bytes: int, floor_bytes: int) -> None:
         )
 
 
-def own_directory(home: Path, name: str) -> Path:
-    """Return a directory of the home, made if need be, durably: what is synced in it must be found again."""
-    directory = home / name
+def own_directory(directory: Path) -> Path:
+    """Make a directory of the home if need be, durably: what is synced in it must be found again."""
     if not directory.is_dir():
         directory.mkdir(mode=0o700, exist_ok=True)
-        fsync_directory(home)
+        fsync_directory(directory.parent)
     return directory
 
 
@@ -171,7 +170,7 @@ def _seal(
     identifier = random_bytes(limits.ID_BYTES)
     sealer = filestream.ChunkSealer(attachment_key(content_key, identifier))
     root, digest = filestream.RootHash(), blake2b_stream()
-    path = own_directory(home, OUTGOING) / identifier.hex()
+    path = own_directory(home / OUTGOING) / identifier.hex()
     count = filestream.chunk_count(size_bytes)
     changed = Refused("file-changed", f"{_title(source)} changed its size while it was being read")
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
