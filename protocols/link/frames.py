@@ -281,7 +281,7 @@ class Offer(Frame, frozen=True, tag=50):
 
 
 class Want(Frame, frozen=True, tag=51):
-    """Send me the chunks ``first`` <= index < ``until``, those left out that this session has brought already.
+    """Send me the chunks ``first`` <= index < ``until`` that this session has not brought yet.
 
     All before ``first`` are durable at the asker.
     """
@@ -292,7 +292,7 @@ class Want(Frame, frozen=True, tag=51):
 
 
 class Chunk(Frame, frozen=True, tag=52):
-    """One sealed chunk. In transit the record protects it, at rest the store's hash, end to end its own tag."""
+    """One sealed chunk. The record protects it in transit, the store's hash at rest, its tag end to end."""
 
     id: Id
     index: Count
@@ -328,32 +328,14 @@ class Directory(Frame, frozen=True, tag=61):
 
 
 AnyFrame = (
-    Ready
-    | Ping
-    | Pong
-    | Rekey
-    | End
-    | Join
-    | Joined
-    | Submit
-    | Accepted
-    | Refused
-    | Busy
-    | Resume
-    | Deliver
-    | Taken
-    | Receipts
-    | ReceiptsStored
-    | Events
-    | EventsTaken
-    | Offer
-    | Want
-    | Chunk
-    | Stored
-    | FileRefused
-    | DirectoryWanted
-    | Directory
-)
+    Ready | Ping | Pong | Rekey | End
+    | Join | Joined
+    | Submit | Accepted | Refused | Busy | Resume
+    | Deliver | Taken
+    | Receipts | ReceiptsStored | Events | EventsTaken
+    | Offer | Want | Chunk | Stored | FileRefused
+    | DirectoryWanted | Directory
+)  # fmt: skip
 
 _T = TypeVar("_T")
 

@@ -22,11 +22,11 @@ from msgspec import Meta, Struct
 
 from crypto.primitives import blake2b, constant_time_equal
 from protocols.link.envelope import Digest, Facility, Id
-from protocols.link.errors import RemoteError
+from protocols.link.errors import LocalError, RemoteError
 from protocols.link.limits import HUB_NAME_CHARS
 
 PREFIX: Final = "wasl1-"
-CODE_CHARS: Final = 700
+CODE_CHARS: Final = 1_024
 _CHECK_BYTES: Final = 8
 
 Endpoint = Annotated[str, Meta(max_length=255, pattern=r"^.+:[0-9]{1,5}\Z")]
@@ -67,14 +67,18 @@ def join_proof(invitation: bytes, link_key: bytes, signing_key: bytes, sealing_k
 
 
 def encode_joincode(code: JoinCode) -> str:
-    """Return the line to paste."""
+    """Return the line to paste; :class:`LocalError` if host and hub name make it too long."""
     payload = msgspec.msgpack.encode(code)
-    data = payload + _check(payload)
-    return PREFIX + base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    line = PREFIX + _base64(payload + _check(payload))
+    if len(line) > CODE_CHARS:
+        raise LocalError(f"{len(line)} characters, a join code has at most {CODE_CHARS}")
+    return line
 
 
 def decode_joincode(line: str) -> JoinCode:
     """Read a pasted line; :class:`RemoteError` says what is wrong with it without repeating it."""
+    if len(line) > 2 * CODE_CHARS:
+        raise RemoteError("join-code", f"{len(line)} characters, a join code has at most {CODE_CHARS}")
     text = "".join(line.split())
     if not text.startswith(PREFIX):
         raise RemoteError("join-code", f"a join code begins with {PREFIX}")
@@ -86,12 +90,17 @@ def decode_joincode(line: str) -> JoinCode:
     except (binascii.Error, ValueError):
         raise RemoteError("join-code", "a character that no join code has; copy the whole line") from None
     payload, check = data[:-_CHECK_BYTES], data[-_CHECK_BYTES:]
-    if not constant_time_equal(check, _check(payload)):
+    # The last character may hold bits that no byte uses: they are zero, so that a code has one spelling.
+    if _base64(data) != encoded or not constant_time_equal(check, _check(payload)):
         raise RemoteError("join-code", "incomplete or mistyped (its check sum is wrong); copy the whole line")
     try:
         return _decoder.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise RemoteError("join-code", f"made by another version of Wasl: {problem}") from None
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
 def _check(payload: bytes) -> bytes:

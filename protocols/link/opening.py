@@ -79,7 +79,9 @@ def read_preamble(data: bytes) -> Preamble:
         raise RemoteError("version", f"protocol version {version}, this hub speaks {limits.PROTOCOL_VERSION}")
     if pattern_code not in _PATTERNS:
         raise RemoteError("pattern", f"handshake pattern {pattern_code}, known are 1 (IK) and 2 (IKpsk2)")
-    if not _NOISE_OVERHEAD_BYTES <= length <= HELLO_PACKET_BYTES:
+    if length < _NOISE_OVERHEAD_BYTES:
+        raise RemoteError("malformed", f"first message of {length} bytes, at least {_NOISE_OVERHEAD_BYTES}")
+    if length > HELLO_PACKET_BYTES:
         raise RemoteError("too-large", f"first message of {length} bytes, at most {HELLO_PACKET_BYTES}")
     return Preamble(_PATTERNS[pattern_code], length)
 

@@ -61,11 +61,7 @@ TRANSITIONS: Final[dict[tuple[Phase, Step], Phase]] = {
     (Phase.AWAITING_WELCOME, Step.JOIN_WELCOME_RECEIVED): Phase.JOINING,
     **{(phase, Step.END_SENT): Phase.ENDING for phase in _TALKING},
     **{(phase, Step.END_RECEIVED): Phase.CLOSED for phase in (*_TALKING, Phase.ENDING)},
-    **{(phase, Step.FAULT): Phase.ENDING for phase in (*_TALKING, Phase.ENDING)},
-    **{
-        (phase, Step.FAULT): Phase.CLOSED
-        for phase in (Phase.AWAITING_HELLO, Phase.DECIDING, Phase.AWAITING_WELCOME)
-    },
+    **{(phase, Step.FAULT): Phase.CLOSED for phase in Phase if phase is not Phase.CLOSED},
     **{(phase, Step.LOST): Phase.CLOSED for phase in Phase},
 }
 
@@ -103,6 +99,15 @@ RECEIVES: Final[dict[tuple[Role, Phase], frozenset[type]]] = {
     },
 }
 """In ENDING everything but End is read and dropped; in the other phases no frame is possible."""
+
+_OWN: Final[frozenset[type]] = frozenset({f.Ready, f.Rekey, f.End})
+
+SENDS: Final[dict[tuple[Role, Phase], frozenset[type]]] = {
+    (role, phase): RECEIVES[other, phase] - _OWN
+    for role, other in ((Role.HUB, Role.NODE), (Role.NODE, Role.HUB))
+    for phase in (Phase.OPEN, Phase.JOINING)
+}
+"""What an owner may send; the session itself says READY, REKEY and END."""
 
 
 def follow(phase: Phase, step: Step) -> Phase:
