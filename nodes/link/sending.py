@@ -68,7 +68,7 @@ class Sending:
         self._at_hub: set[bytes] = set()
         self._running = False
         self._again = False
-        self._waiting_s = 0.0
+        self._told_busy = False
 
     def wake(self) -> None:
         """Look for messages to submit."""
@@ -79,25 +79,32 @@ class Sending:
 
     async def _run(self) -> None:
         try:
-            while self._again and self._session.ready and not self._waiting_s:
+            while self._again and self._may_submit():
                 self._again = False
-                for priority in self._after:
+                for priority in Priority.STAT, Priority.ROUTINE:
                     await self._fetch(priority)
-                self._dispatch()
+                # Time has passed: the hub may have said BUSY, or the session may be over.
+                if self._may_submit():
+                    self._dispatch()
         finally:
             self._running = False
 
+    def _may_submit(self) -> bool:
+        return self._session.ready and not self._told_busy
+
     async def _fetch(self, priority: Priority) -> None:
         link = self._session.link.session
-        room = min(link.window_left, ROWS_PER_READ, HELD_ROWS - len(self._held))
+        held = sum(one.envelope.priority is priority for one in self._held)
+        room = min(link.window_left, ROWS_PER_READ, HELD_ROWS - held)
         if room <= 0 or link.pending_bytes > PENDING_BYTES:
             return
-        look = partial(_look, priority=priority, after=self._after[priority], limit=room)
+        marks = self._after
+        look = partial(_look, priority=priority, after=marks[priority], limit=room)
         rows, files = await self._core.database.read(look)
-        if not rows:
+        if not rows or self._after is not marks:  # begun again meanwhile: this look was of before
             return
         self._again = True
-        self._after[priority] = rows[-1].seq
+        marks[priority] = rows[-1].seq
         for row in rows:
             mine = [file for file in files if file.outbox_seq == row.seq] if row.files else []
             self._held.append(_Held(row, decode_envelope(row.envelope), mine))
@@ -163,6 +170,7 @@ class Sending:
         """Note that the hub has these."""
         done = [self._under_way.pop(identifier, None) for identifier in frame.ids]
         rows = [held.row for held in done if held is not None]
+        self._at_hub.difference_update(file.id for held in done if held is not None for file in held.files)
         if rows:
             spawn(self._accept(rows), self._session.failed)
         self.wake()
@@ -201,17 +209,18 @@ class Sending:
     def busy(self, frame: f.Busy) -> None:
         """Wait, then say RESUME and begin again from the table."""
         event(_LOG, logging.WARNING, "hub-busy", retry_after_ms=frame.retry_after_ms, text=frame.text)
-        self._waiting_s = frame.retry_after_ms / 1000
-        self._core.clock.call_later(self._waiting_s, self._resume)
+        if not self._told_busy:
+            self._told_busy = True
+            self._core.clock.call_later(frame.retry_after_ms / 1000, self._resume)
 
     def _resume(self) -> None:
-        self._waiting_s = 0.0
+        self._told_busy = False
         if self._session.ready:
             self._session.say(f.Resume())
             self.restart()
 
     def restart(self) -> None:
-        """Forget what is under way and read the table again."""
+        """Forget what is under way and read the table again, from new marks: see ``_fetch``."""
         self._held.clear()
         self._under_way.clear()
         self._after = dict.fromkeys(self._after, 0)

@@ -78,6 +78,8 @@ class Uploads:
             return
         if not frame.first <= frame.until <= frame.first + limits.CHUNK_WINDOW:
             raise RemoteError("window", f"chunks {frame.first} to {frame.until}")
+        if frame.until > chunk_count(upload.file.size):
+            raise RemoteError("out-of-turn", f"chunk {frame.until - 1} of a file of {upload.file.size} bytes")
         upload.next = max(upload.next, frame.first)
         upload.until = max(upload.until, frame.until)
         self._show(upload, frame.first)
@@ -94,6 +96,8 @@ class Uploads:
     def pump(self) -> None:
         """Send what is ready while the connection takes it, and read on."""
         link = self._session.link
+        if not link.session.open:
+            return
         for upload in list(self._uploads.values()):
             while upload.ready and link.has_room:
                 link.send(upload.ready.popleft())
@@ -102,21 +106,23 @@ class Uploads:
                 spawn(self._read(upload), self._session.failed)
 
     async def _read(self, upload: _Upload) -> None:
-        count = min(CHUNKS_PER_READ, upload.until - upload.next)
+        first = upload.next
+        count = min(CHUNKS_PER_READ, upload.until - first)
         path = self._core.home / upload.file.path
         try:
-            chunks = await self._core.file_worker.run(partial(sealed_chunks, path, upload.next, count))
+            chunks = await self._core.file_worker.run(partial(sealed_chunks, path, first, count))
         except OSError as error:
             self._give_up(upload, "file-lost", f"the sealed file cannot be read any more: {error}")
             return
         finally:
             upload.reading = False
         if len(chunks) < count:
-            self._give_up(upload, "file-lost", f"the sealed file ends before chunk {upload.next + count}")
+            self._give_up(upload, "file-lost", f"the sealed file ends before chunk {first + count}")
             return
-        for data in chunks:
-            upload.ready.append(f.Chunk(upload.file.id, upload.next, data))
-            upload.next += 1
+        for index, data in enumerate(chunks, first):
+            if index >= upload.next:  # a WANT may have gone on meanwhile
+                upload.ready.append(f.Chunk(upload.file.id, index, data))
+                upload.next = index + 1
         crash.reached("node-chunks-read")
         self.pump()
 
