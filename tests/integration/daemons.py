@@ -14,6 +14,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,8 +79,10 @@ class Daemon:
 
     # ── its life ───────────────────────────────────────────────────────────────────────
 
-    def start(self, crash_at: str | None = None, *, wait: bool = True) -> None:
-        """Start it; with ``crash_at`` it kills itself there."""
+    def start(
+        self, crash_at: str | None = None, *, wait: bool = True, more: Mapping[str, str] | None = None
+    ) -> None:
+        """Start it; with ``crash_at`` it kills itself there. ``more`` is added to its environment."""
         assert not self.running, f"{self.home.name} runs already"
         with self.log.open("ab") as log:
             self._log_from = log.tell()
@@ -88,7 +91,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment(crash_at),
+                env=environment(crash_at) | dict(more or {}),
                 cwd=PROJECT,
             )
         if wait:

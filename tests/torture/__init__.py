@@ -1,0 +1,1 @@
+"""The long fault campaigns, behind ``make torture``."""
