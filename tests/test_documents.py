@@ -27,8 +27,8 @@ CODE = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 SPEAKERS = frozenset(
     {
         "Refused", "NodeError", "NoRoom", "NotFound", "UnknownRecipient", "KeyConflict", "Damaged",
-        "ApiError", "Rejected", "RemoteError", "Unfit", "Distrusted", "Refusal", "FileRefused", "Outcome", "alarm",
-        "_alarm", "raise_alarm", "_refused", "_give_up", "_stop", "_break", "_record",
+        "ApiError", "Rejected", "RemoteError", "Unfit", "Distrusted", "Refusal", "FileRefused", "Outcome",
+        "alarm", "_alarm", "raise_alarm", "_refused", "_give_up", "_stop", "_break", "_record",
     }
 )  # fmt: skip
 """Calls that name a code as a literal argument."""
