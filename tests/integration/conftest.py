@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.network import FACILITIES, Network, make_template
+from tests.integration.network import Network
+from tests.integration.template import FACILITIES, make_template
 
 NewNetwork = Callable[..., Network]
 _open: list[Network] = []

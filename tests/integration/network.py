@@ -1,6 +1,6 @@
 """A whole network of real daemons in one directory: a hub, and nodes that have joined it.
 
-Joining takes seconds, so it is done once for all tests (:func:`make_template`); a :class:`Network` is a copy
+Joining takes seconds, so it is done once for all tests (``template``); a :class:`Network` is a copy
 of those homes on ports of its own. The ports stay over restarts. Everything that was started is ended by
 :meth:`Network.close`, by process id.
 """
@@ -15,10 +15,11 @@ from typing import Any, Self
 
 from tests.integration.daemons import Daemon, Ran, command
 from tests.integration.ports import free_port
+from tests.integration.template import FACILITIES, make_template
+
+__all__ = ["FACILITIES", "Network", "Node", "make_template"]
 from tests.integration.waiting import wait_until
 
-FACILITIES = ("chu-alger", "chu-oran", "chu-setif")
-MAILBOXES = ("labo", "cardio")
 FLOOR = "10MiB"
 HUB_LIMITS = "[limits]\nhandshakes_per_second = 1000\n"
 
@@ -153,23 +154,3 @@ class Network:
         return "\n".join(
             f"── {log}\n{log.read_bytes()[-last_bytes:].decode(errors='replace')}" for log in found
         )
-
-
-def make_template(root: Path) -> Path:
-    """Make a hub's home and a joined home for each of ``FACILITIES``; returns ``root``."""
-    port, http = free_port(), free_port()
-    hub = Daemon("hub", root / "hub", "hub.db", http)
-    ran = command(
-        "hub", "init", "--home", hub.home, "--listen", f"127.0.0.1:{port}", "--http", f"127.0.0.1:{http}"
-    )
-    assert ran.code == 0, ran
-    boxes = [word for box in MAILBOXES for word in ("--mailbox", box)]
-    codes = {facility: hub.ask("invite", facility, *boxes)["code"] for facility in FACILITIES}
-    hub.start()
-    try:
-        for facility, code in codes.items():
-            ran = command("nodes", "join", code, "--home", root / facility)
-            assert ran.code == 0, ran
-    finally:
-        assert hub.stop() == 0
-    return root

@@ -18,8 +18,9 @@ from pathlib import Path
 from config.fields import parse_size
 from crypto.filestream import SEALED_CHUNK_BYTES, sealed_size
 from protocols.link.limits import CHUNK_WINDOW
-from tests.integration.network import FACILITIES, Network, Node, make_template
+from tests.integration.network import Network, Node
 from tests.integration.proxy import Proxy
+from tests.integration.template import FACILITIES, make_template
 from tests.integration.waiting import wait_until
 
 PEAK_KIB = 200 * 1024

@@ -31,7 +31,8 @@ from pathlib import Path
 from random import Random
 
 from tests.integration.localsystems import Receiver, Sender, acknowledge, control_id, message, silence
-from tests.integration.network import FACILITIES, Network, Node, make_template
+from tests.integration.network import Network, Node
+from tests.integration.template import FACILITIES, make_template
 from tests.integration.waiting import wait_until
 
 PAUSE_S = (0.1, 1.2)
