@@ -283,7 +283,7 @@ class Offer(Frame, frozen=True, tag=50):
 class Want(Frame, frozen=True, tag=51):
     """Send me the chunks ``first`` <= index < ``until`` that this session has not brought yet.
 
-    All before ``first`` are durable at the asker.
+    All before ``first`` are at the asker; a hub says so only of what is durable.
     """
 
     id: Id

@@ -2,7 +2,7 @@
 
 A peer that exceeds one of these is at fault and is told so by name
 (:class:`~protocols.errors.RemoteError`); each is checked before memory is taken.
-The numbers are normative: ``docs/link-protocol.md`` section 9 repeats them.
+The numbers are normative: ``docs/link-protocol.md`` section 14 repeats them.
 """
 
 from typing import Final
