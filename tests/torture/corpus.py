@@ -37,7 +37,8 @@ from protocols.hl7 import batch
 from protocols.hl7.errors import MalformedMessage
 from tests.integration.daemons import PROJECT
 from tests.integration.localsystems import END, START, Receiver
-from tests.integration.network import FACILITIES, Network, Node, make_template
+from tests.integration.network import Network, Node
+from tests.integration.template import FACILITIES, make_template
 from tests.integration.waiting import wait_until
 from tests.torture.er7lines import answer_of, place_of_error, split_header, wants
 
