@@ -170,11 +170,12 @@ class AttachmentFiles:
                 self._quarantine(file.path, file.header.key)
                 raise
 
-    def has(self, owner_facility: str, attachment_id: bytes, root: bytes) -> bool:
-        """Return whether this very attachment is here, finished."""
+    def has(self, owner_facility: str, attachment_id: bytes, size_bytes: int, root: bytes) -> bool:
+        """Return whether this very attachment is here, finished. The root alone says nothing of the size."""
+        header = Header(owner_facility, attachment_id, size_bytes, root)
         with self._guarded():
-            file = self._find(storage_key(owner_facility, attachment_id))
-            return file is not None and file.complete and file.header.root == root
+            file = self._find(header.key)
+            return file is not None and file.complete and file.header == header
 
     def delete(self, owner_facility: str, attachment_id: bytes) -> bool:
         """Remove the attachment, finished or not; returns whether it was there. A power cut may revive it."""

@@ -68,9 +68,11 @@ class AttachmentStore:
         """Fire with verified sealed chunks."""
         return self._run(lambda: self._files.read(owner_facility, attachment_id, first_index, count))
 
-    def has(self, owner_facility: str, attachment_id: bytes, root: bytes) -> "Deferred[bool]":
+    def has(
+        self, owner_facility: str, attachment_id: bytes, size_bytes: int, root: bytes
+    ) -> "Deferred[bool]":
         """Fire with whether this very attachment is here, finished."""
-        return self._run(lambda: self._files.has(owner_facility, attachment_id, root))
+        return self._run(lambda: self._files.has(owner_facility, attachment_id, size_bytes, root))
 
     def delete(self, owner_facility: str, attachment_id: bytes) -> "Deferred[bool]":
         """Remove it; fires with whether it was there."""

@@ -178,7 +178,7 @@ class Intake:
 
     async def _check_files(self, envelope: Envelope) -> None:
         for ref in envelope.attachments:
-            if not await self._hub.files.has(self._session.facility, ref.id, ref.root):
+            if not await self._hub.files.has(self._session.facility, ref.id, ref.size, ref.root):
                 raise RemoteError("no-file", f"attachment {ref.id.hex()} has not been stored here")
 
 

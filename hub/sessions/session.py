@@ -226,6 +226,9 @@ class HubSession:
     # ── directory ──────────────────────────────────────────────────────────────────────
 
     def _directory_wanted(self, frame: f.DirectoryWanted) -> None:
+        if self._told_version is not None:
+            # One frame of a few bytes is answered with the whole directory; changes come without asking.
+            raise RemoteError("out-of-turn", "DIRECTORY_WANTED again in one session")
         self._told_version = frame.version if frame.version <= self._hub.view.version else 0
         self._tell_directory(self._hub.view, always=True)
 

@@ -51,7 +51,10 @@ class Uploads:
             most = self._hub.settings.limits.max_attachment_bytes
             self._refuse(frame.id, "too-large", f"{frame.size} bytes, this hub takes up to {most}", 0)
             return
-        if frame.id not in self._uploads and len(self._uploads) >= limits.TRANSFERS:
+        if frame.id in self._uploads:
+            # Each OFFER costs a turn of the only thread of the store: asking on would stall everybody.
+            raise RemoteError("out-of-turn", "OFFER again, before STORED or FILE_REFUSED")
+        if len(self._uploads) >= limits.TRANSFERS:
             raise RemoteError("window", f"more than {limits.TRANSFERS} attachments at once")
         upload = _Upload(frame.id, chunk_count(frame.size), running=True)
         self._uploads[frame.id] = upload

@@ -315,7 +315,7 @@ class FileRefused(Frame, frozen=True, tag=54):
 
 
 class DirectoryWanted(Frame, frozen=True, tag=60):
-    """Node to hub: tell me what changed after this version, now and from now on."""
+    """Node to hub: tell me what changed after this version, now and from now on. Once a session."""
 
     version: Sequence
 
