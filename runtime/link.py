@@ -5,9 +5,10 @@ what it wants to send, once a reactor turn for all that was said in that turn, a
 the timers: the handshake's deadline, a ping into silence, a new key now and then, and the
 end of a goodbye that nobody answers.
 
-Chunks are written only while the transport has room, and the owner is asked for more then
-(``link_has_room``), so that neither memory nor the socket's buffer fills with a scan while
-an order waits. Where the system can, it is told to keep its unsent buffer small.
+Frames and chunks are written only while the transport has room, and the owner is asked for
+more then (``link_has_room``), so that neither memory nor the socket's buffer fills with a scan
+while an order waits, or with answers to a peer that asks and never reads. Where the system
+can, it is told to keep its unsent buffer small.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from zope.interface import implementer  # type: ignore[import-untyped]  # ships 
 
 from protocols.link import frames as f
 from protocols.link import limits
+from protocols.link.errors import LocalError
 from protocols.link.session import Broken, LinkEvent, LinkSession, Opened, PeerLeft
 from protocols.link.states import Phase
 from runtime.clock import Clock, Handle
@@ -183,6 +185,10 @@ class TwistedLink(TwistedProtocol):
             self._flush_due = None
         if self._lost or self.transport is None:
             return
+        if self._paused and self.session.open:
+            # The peer does not read. What it is told waits in the session, which has a bound, and not in
+            # the transport, which has none.
+            return
         if self.session.open and self.has_room:
             self._owner.link_has_room()
         data = self.session.data_to_send(0 if self._paused else BULK_RECORDS_PER_WRITE)
@@ -215,7 +221,8 @@ class TwistedLink(TwistedProtocol):
             return
         if now_s - max(self._heard_s, self._asked_s) > limits.PING_S:
             self._asked_s = now_s
-            self.send(f.Ping(int(now_s)))
+            with contextlib.suppress(LocalError):  # too much waits already: then it is asked later
+                self.send(f.Ping(int(now_s)))
         if now_s - self._rekeyed_s > limits.REKEY_S:
             self._rekeyed_s = now_s
             self.session.rekey()
