@@ -3,7 +3,13 @@
 The spool is read in order of sequence, STAT before ROUTINE, a little ahead of what the
 window allows. A message with attachments is a barrier for its lane (same sender, same
 recipient, same priority): the node takes it only when all chunks have come, so what
-follows it in that lane waits here, and other lanes pass.
+follows it in that lane waits here, and other lanes pass. Only so many rows wait in memory.
+Of a lane that is longer, the place of the first row left out is remembered, and reading
+begins again from there when its barrier is gone: neither a large file nor a long queue
+behind it keeps another sender waiting.
+
+An attachment is asked for by its id alone. Ids are random; a message that names the id of
+another facility's attachment which is being fetched just now waits like one behind a barrier.
 
 Sent and unanswered rows are known only in memory. After a cut they are sent again, and the
 node, which knows what it has, answers the same again.
@@ -12,7 +18,7 @@ node, which knows what it has, answers the same again.
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -34,6 +40,8 @@ if TYPE_CHECKING:
 
 ROWS_PER_READ: Final = 128
 HELD_ROWS: Final = 256
+LANE_ROWS: Final = 64
+"""Of ``HELD_ROWS``, what one lane may have behind its barrier."""
 PENDING_BYTES: Final = 1_024 * 1_024
 _DELIVERY_OVERHEAD_BYTES: Final = limits.ADDRESS_CHARS + 40
 
@@ -59,7 +67,12 @@ class Delivery:
         self._sent: dict[int, tuple[Queued, Priority]] = {}
         self._ready: dict[Priority, deque[Queued]] = {priority: deque() for priority in self._after}
         self._barriers: dict[_Lane, deque[Queued]] = {}
+        self._skipped: dict[_Lane, int] = {}
+        self._clashing: set[_Lane] = set()
+        self._here: set[int] = set()
+        self._released: set[int] = set()
         self._offered: dict[bytes, Offered] = {}
+        self._uses: Counter[bytes] = Counter()
         self._started = False
         self._running = False
         self._again = False
@@ -90,6 +103,7 @@ class Delivery:
         try:
             while self._again and self._session.link.session.open:
                 self._again = self._more = False
+                self._drain()
                 for priority in self._after:
                     await self._fetch(priority)
         finally:
@@ -97,54 +111,80 @@ class Delivery:
 
     async def _fetch(self, priority: Priority) -> None:
         link = self._session.link.session
-        held = sum(len(rows) for rows in (*self._barriers.values(), *self._ready.values()))
-        room = min(link.window_left, ROWS_PER_READ, HELD_ROWS - held)
-        if room <= 0 or link.pending_bytes > PENDING_BYTES:
+        if self._ready[priority] or link.window_left <= 0 or link.pending_bytes > PENDING_BYTES:
             self._more = True
             return
         after, facility = self._after[priority], self._session.facility
+        self._released.clear()
         rows = await self._hub.database.read(
-            lambda connection: self._hub.sql.queue(connection, facility, int(priority), after, room)
+            lambda connection: self._hub.sql.queue(connection, facility, int(priority), after, ROWS_PER_READ)
         )
         if not rows:
             return
         self._again = True
-        self._after[priority] = rows[-1].seq
-        self._dispatch(rows, priority)
-
-    def _dispatch(self, rows: list[Queued], priority: Priority) -> None:
-        for row in rows:
-            lane = row.sender, row.recipient, priority
-            barrier = self._barriers.get(lane)
-            if barrier is not None:
-                barrier.append(row)
-                continue
-            if row.files:
-                self._barriers[lane] = deque()
-                self._own(row)
-            self._ready[priority].append(row)
+        if self._after[priority] == after:  # and not set back meanwhile
+            self._after[priority] = rows[-1].seq
+        # What was answered while this was read is no longer in the table.
+        self._dispatch([row for row in rows if row.seq not in self._released], priority)
         self._drain()
 
-    def _drain(self) -> None:
-        """Send what is ready, as far as the window goes."""
-        for priority, ready in self._ready.items():
-            room = min(self._session.link.session.window_left, len(ready))
-            self._send([ready.popleft() for _ in range(room)], priority)
+    def _dispatch(self, rows: list[Queued], priority: Priority) -> None:
+        """Make rows ready, in order; hold or skip those that may not go yet."""
+        for row in rows:
+            lane = row.sender, row.recipient, priority
+            if row.seq in self._here or self._skipped.get(lane, row.seq + 1) <= row.seq:
+                continue
+            barrier = self._barriers.get(lane)
+            if barrier is not None:
+                self._hold(row, lane, barrier)
+                continue
+            if row.files:
+                if not self._own(row):
+                    self._skipped[lane] = row.seq
+                    self._clashing.add(lane)
+                    continue
+                self._barriers[lane] = deque()
+            self._here.add(row.seq)
+            self._ready[priority].append(row)
 
-    def _send(self, rows: list[Queued], priority: Priority) -> None:
+    def _hold(self, row: Queued, lane: _Lane, barrier: deque[Queued]) -> None:
+        if len(barrier) < LANE_ROWS and sum(map(len, self._barriers.values())) < HELD_ROWS:
+            self._here.add(row.seq)
+            barrier.append(row)
+        else:
+            self._skipped[lane] = row.seq
+
+    def _set_back(self, lane: _Lane) -> None:
+        """Read again from the first row of a lane that was left out."""
+        seq = self._skipped.pop(lane, None)
+        self._clashing.discard(lane)
+        if seq is not None:
+            self._after[lane[2]] = min(self._after[lane[2]], seq - 1)
+            self._more = True
+
+    def _drain(self) -> None:
+        """Send what is ready, as far as window and memory go."""
+        link = self._session.link.session
+        for priority, ready in self._ready.items():
+            while ready and link.open and link.window_left > 0 and link.pending_bytes <= PENDING_BYTES:
+                self._send(ready, link.window_left, priority)
+            if ready:
+                self._more = True
+
+    def _send(self, ready: deque[Queued], most: int, priority: Priority) -> None:
+        """Send as many rows as fit into one frame."""
         now_ms = self._hub.clock.now_ms()
         frame: list[f.Delivery] = []
         size = 0
-        for row in rows:
-            row_bytes = len(row.message) + _DELIVERY_OVERHEAD_BYTES
-            if frame and size + row_bytes > limits.FRAME_BYTES:
-                self._session.say(f.Deliver(tuple(frame)))
-                frame, size = [], 0
+        while ready and len(frame) < most:
+            row = ready[0]
+            size += len(row.message) + _DELIVERY_OVERHEAD_BYTES
+            if frame and size > limits.FRAME_BYTES:
+                break
+            ready.popleft()
             self._sent[row.seq] = row, priority
             frame.append(f.Delivery(row.seq, row.recipient, max(0, row.expires_ms - now_ms), row.message))
-            size += row_bytes
-        if frame:
-            self._session.say(f.Deliver(tuple(frame)))
+        self._session.say(f.Deliver(tuple(frame)))
 
     # ── answers ────────────────────────────────────────────────────────────────────────
 
@@ -187,18 +227,38 @@ class Delivery:
         if sent is None:
             return
         row, priority = sent
+        self._here.discard(seq)
+        self._released.add(seq)
         if not row.files:
             return
-        if not any(other.id == row.id and other.files for other, _ in self._sent.values()):
-            for ref in decode_envelope(decode_message(row.message).envelope).attachments:
-                self._offered.pop(ref.id, None)
-        behind = self._barriers.pop((row.sender, row.recipient, priority), None)
-        if behind:
-            self._dispatch(list(behind), priority)
+        self._disown(row)
+        lane = row.sender, row.recipient, priority
+        behind = self._barriers.pop(lane, deque())
+        self._here.difference_update(held.seq for held in behind)
+        self._dispatch(list(behind), priority)
+        if lane not in self._barriers:
+            self._set_back(lane)
+        for clashing in list(self._clashing):
+            self._set_back(clashing)
 
-    def _own(self, row: Queued) -> None:
-        for ref in decode_envelope(decode_message(row.message).envelope).attachments:
-            self._offered[ref.id] = Offered(facility_of(row.sender), chunk_count(ref.size))
+    def _own(self, row: Queued) -> bool:
+        """Let the node fetch the attachments of a message; False if one has another's id."""
+        owner = facility_of(row.sender)
+        refs = decode_envelope(decode_message(row.message).envelope).attachments
+        offers = {ref.id: Offered(owner, chunk_count(ref.size)) for ref in refs}
+        if any(self._offered.get(identifier, offer).owner != owner for identifier, offer in offers.items()):
+            return False
+        self._offered.update(offers)
+        self._uses.update(offers.keys())
+        return True
+
+    def _disown(self, row: Queued) -> None:
+        for identifier in {
+            ref.id for ref in decode_envelope(decode_message(row.message).envelope).attachments
+        }:
+            self._uses[identifier] -= 1
+            if not self._uses[identifier]:
+                del self._uses[identifier], self._offered[identifier]
 
     def damaged(self, attachment: bytes) -> None:
         """Return to its sender the message whose attachment cannot be read any more."""

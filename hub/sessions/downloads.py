@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from hub.core import HubCore
-from hub.files.errors import AttachmentError, Damaged
+from hub.files.errors import AttachmentError, AttachmentMissing, Damaged
 from hub.sessions.delivery import Delivery, Offered
 from protocols.link import frames as f
 from protocols.link import limits
@@ -86,7 +86,8 @@ class Downloads:
         count = min(CHUNKS_PER_READ, download.until - download.next)
         try:
             chunks = await self._hub.files.read(download.offered.owner, download.id, download.next, count)
-        except Damaged as error:
+        except (Damaged, AttachmentMissing) as error:
+            # It will not come back by itself: waiting for it would hold the node's transfers for ever.
             self._stop(download, "damaged", str(error), 0)
             self._delivery.damaged(download.id)
             return
