@@ -58,7 +58,9 @@ class News:
             except (CryptoError, RemoteError, _Unbelievable) as problem:
                 text = f"news of {event.id.hex()} for {event.recipient}: {problem}"
                 await self._session.alarm("bad-receipt", text)
-        await self._core.database.write(lambda c: progress.apply(c, changes))
+        for odd in await self._core.database.write(lambda c: progress.apply(c, changes)):
+            text = f"news of {odd.id.hex()} for {odd.recipient}: {odd.state.word} contradicts what is known"
+            await self._session.alarm("bad-receipt", text)
         crash.reached("node-events-noted")
         self._session.say(f.EventsTaken(frame.events[-1].sequence))
         self._core.metrics.returned.inc(

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from nodes.link import facts
-from nodes.link.outbox import add_history, settle
+from nodes.link.outbox import FINAL, add_history, settle
 from nodes.link.tables import outbox, outbox_files, outbox_history, outbox_recipients, receipts
 from protocols.link.envelope import Priority, State
 
@@ -158,12 +158,16 @@ def ours(connection: Connection, ids: Sequence[bytes]) -> dict[bytes, Ours]:
     return {row.id: Ours(row.seq, row.digest, row.sender) for row in rows}
 
 
-def apply(connection: Connection, changes: Sequence[Change]) -> None:
-    """Write verified news: recipients' states, history, and which messages are settled."""
+def apply(connection: Connection, changes: Sequence[Change]) -> list[Change]:
+    """Write verified news: recipients' states, history, and which messages are settled.
+
+    Returns the news that contradict what is known and changed nothing: an end stays the end, and
+    the hub's word alone does not undo what a recipient has signed.
+    """
     known = ours(connection, [change.id for change in changes])
     seqs = sorted({mine.seq for mine in known.values()})
     if not seqs:
-        return
+        return []
     states = {
         (row.outbox_seq, row.recipient): State(row.state)
         for row in connection.execute(
@@ -175,10 +179,13 @@ def apply(connection: Connection, changes: Sequence[Change]) -> None:
         for row in connection.execute(select(outbox_history).where(outbox_history.c.outbox_seq.in_(seqs)))
     }
     accepted(connection, seqs, min(change.at_ms for change in changes))
-    rows, history = [], []
+    rows, history, contradictions = [], [], []
     for change in changes:
         mine = known.get(change.id)
         if mine is None or (mine.seq, change.recipient) not in states:
+            continue
+        if _contradicts(change, states[mine.seq, change.recipient]):
+            contradictions.append(change)
             continue
         if change.state > states[mine.seq, change.recipient]:
             states[mine.seq, change.recipient] = change.state
@@ -195,6 +202,15 @@ def apply(connection: Connection, changes: Sequence[Change]) -> None:
         connection.execute(_MOVE, rows)
     add_history(connection, history)
     settle(connection, seqs)
+    return contradictions
+
+
+def _contradicts(change: Change, present: State) -> bool:
+    if change.state <= present:
+        return False
+    return present in FINAL or (
+        change.state is State.RETURNED and not change.receipt and present >= State.DELIVERED
+    )
 
 
 _MOVE = (
@@ -233,16 +249,3 @@ def queued_receipts(connection: Connection, after: int, limit: int) -> list[Outg
 def receipts_stored(connection: Connection, up_to: int) -> None:
     """Forget receipts that the hub has."""
     connection.execute(delete(receipts).where(receipts.c.seq <= up_to))
-
-
-def keep_receipt(connection: Connection, receipt: OutgoingReceipt) -> None:
-    """Queue a receipt; its ``seq`` is given by the table."""
-    connection.execute(
-        insert(receipts).values(
-            id=receipt.id,
-            sender=receipt.sender,
-            recipient=receipt.recipient,
-            state=int(receipt.state),
-            receipt=receipt.receipt,
-        )
-    )

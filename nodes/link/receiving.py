@@ -56,13 +56,13 @@ class Receiving:
 
     def go_on(self) -> None:
         """Work on what waits, once the address book is up to date."""
-        if not self._running and self._waiting and self._session.directory_complete:
+        if not self._running and self._waiting and self._session.keys_current:
             self._running = True
             spawn(self._run(), self._session.failed)
 
     async def _run(self) -> None:
         try:
-            while self._waiting:
+            while self._waiting and self._session.keys_current:
                 batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
                 await self._take(batch)
         finally:

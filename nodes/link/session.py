@@ -1,8 +1,9 @@
 """One connection to the hub, from WELCOME to goodbye.
 
 Nothing is submitted or opened before the address book is up to date: keys first, then
-messages. Everything that this object knows can be lost: the next session begins from the
-tables.
+messages. That holds for every later change as well: what the hub says after a change of the
+address book waits until the change is committed here. Everything that this object knows can
+be lost: the next session begins from the tables.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from runtime.storage_errors import StorageError
 from runtime.tasks import spawn
 
 CLOCK_WARNING_S: Final = 300.0
+DIRECTORY_FRAMES: Final = 64
+"""Frames of the address book that wait to be committed before no more is read from the hub."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -56,6 +59,7 @@ class NodeSession:
         self.directory_complete = False
         self.refusal: f.End | None = None
         self.opened = False
+        self.gave_up = False
         self._directory: deque[f.Directory] = deque()
         self._events: deque[f.Events] = deque()
         self._reading_directory = False
@@ -90,6 +94,11 @@ class NodeSession:
         """Messages may be submitted."""
         return self.directory_complete and self.link.session.open
 
+    @property
+    def keys_current(self) -> bool:
+        """Every change of the address book that the hub has told is committed: signatures may be judged."""
+        return self.directory_complete and not self._reading_directory
+
     def say(self, frame: f.AnyFrame) -> None:
         """Send a frame if the session is still open; what is not said is found again in the tables."""
         if self.link.session.open:
@@ -107,6 +116,7 @@ class NodeSession:
     def fault(self, fault: RemoteError) -> None:
         """End the session: the hub broke the protocol."""
         event(_LOG, logging.WARNING, "protocol-fault", code=fault.code, text=fault.text)
+        self.gave_up = True
         self.link.end(f.Goodbye.PROTOCOL_FAULT, f"{fault.code}: {fault.text}")
 
     def failed(self, error: BaseException) -> None:
@@ -118,6 +128,7 @@ class NodeSession:
             return
         level = logging.WARNING if isinstance(error, StorageError) else logging.ERROR
         event(_LOG, level, "session-failed", cause=error)
+        self.gave_up = True
         self.link.end(f.Goodbye.INTERNAL, "this node could not go on")
 
     async def alarm(self, code: str, text: str) -> None:
@@ -154,10 +165,11 @@ class NodeSession:
     async def _start(self, welcome: f.Welcome) -> None:
         skew_s = (welcome.now_ms - self._core.clock.now_ms()) / 1000
         self._core.metrics.clock_skew.set(skew_s)
+        # First, so that it stands before the note of this session's end, however soon that comes.
+        await self._core.database.write(facts.session_began)
         if abs(skew_s) > CLOCK_WARNING_S:
             text = f"the hub's clock is {skew_s:+.0f} s from ours: set this machine's clock"
             await self.alarm("clock", text)
-        await self._core.database.write(facts.session_began)
         version = await self._core.database.read(addressbook.version)
         self.say(f.DirectoryWanted(version))
 
@@ -165,6 +177,8 @@ class NodeSession:
 
     def _directory_told(self, frame: f.Directory) -> None:
         self._directory.append(frame)
+        if len(self._directory) >= DIRECTORY_FRAMES:
+            self.link.pause_reading()
         if not self._reading_directory:
             self._reading_directory = True
             spawn(self._read_directory(), self.failed)
@@ -172,6 +186,7 @@ class NodeSession:
     async def _read_directory(self) -> None:
         core = self._core
         authority = core.identity.authority_key
+        complete = False
         try:
             while self._directory:
                 frame = self._directory.popleft()
@@ -185,14 +200,22 @@ class NodeSession:
                 )
                 for problem in distrusted:
                     await self.alarm("directory", str(problem))
-                if frame.complete:
+                complete = complete or frame.complete
+                if not self._directory:
                     await core.reload_trust()
-                    self.directory_complete = self.link.session.open
-                    self.wake()
-                    self.receiving.go_on()
-                    self._read_events_soon()
         finally:
             self._reading_directory = False
+        self.link.resume_reading()
+        if complete:
+            self.directory_complete = self.link.session.open
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Do what waited for the keys."""
+        if self.keys_current:
+            self.wake()
+            self.receiving.go_on()
+            self._read_events_soon()
 
     # ── events, in order ───────────────────────────────────────────────────────────────
 
@@ -201,13 +224,13 @@ class NodeSession:
         self._read_events_soon()
 
     def _read_events_soon(self) -> None:
-        if not self._reading_events and self.directory_complete:
+        if not self._reading_events and self.keys_current:
             self._reading_events = True
             spawn(self._read_events(), self.failed)
 
     async def _read_events(self) -> None:
         try:
-            while self._events:
+            while self._events and self.keys_current:
                 await self.news.events(self._events.popleft())
         finally:
             self._reading_events = False

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
+
+from sqlalchemy import Connection
 
 from nodes.link import facts, progress
 from nodes.link.core import LinkCore
@@ -48,6 +50,7 @@ class Uplink:
         self._retry: Handle | None = None
         self._round: Handle | None = None
         self._stopped = False
+        self._told_to_wait = False
         self.last_failure = "not connected yet"
         core.post.on_outbox(self._wake)
 
@@ -73,8 +76,8 @@ class Uplink:
             self._session.link.end(f.Goodbye.DONE, "this node is going down")
 
     def reconnect_soon(self) -> None:
-        """Try at once if an attempt is being waited for (somebody poked)."""
-        if self._retry is not None:
+        """Try at once if an attempt is being waited for (somebody poked), unless the hub said to wait."""
+        if self._retry is not None and not self._told_to_wait:
             self._retry.cancel()
             self._attempt()
 
@@ -101,8 +104,10 @@ class Uplink:
         event(_LOG, level, "hub-lost", reason=reason, code=refusal.reason.name if refusal else None)
         self.last_failure = reason
         if session.opened:
-            self._backoff.reset()
+            if not session.gave_up:  # what fails here, such as a full disk, fails again in the next session
+                self._backoff.reset()
             spawn(self._ended(), session.failed)
+        self._told_to_wait = refusal is not None and refusal.retry_after_s > 0
         if not self._stopped:
             wait_s = self._backoff.next_s()
             if refusal is not None:
@@ -128,7 +133,9 @@ class Uplink:
         now_ms = core.clock.now_ms()
         text = f"the hub could not be reached: {self.last_failure}"
 
-        def operation(connection: Any) -> list[bytes]:
+        def operation(connection: Connection) -> list[bytes]:
+            if facts.get(connection, facts.CONNECTED):
+                return []  # a session has begun since: it may have submitted them already
             found = progress.unsent_and_expired(connection, now_ms, EXPIRED_PER_ROUND)
             for seq, _ in found:
                 progress.returned(connection, seq, "expired", text, now_ms)

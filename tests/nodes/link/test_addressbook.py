@@ -333,6 +333,12 @@ def test_a_clock_that_is_a_day_wrong_does_not_stop_sending(hub: Hub) -> None:
     assert trust.present(ORAN, EPOCH_MS + 4 * DAY_MS) is None
 
 
+def test_what_a_suspended_facility_signed_is_still_believed(hub: Hub) -> None:
+    """What was accepted before the suspension is delivered, and its receipts count."""
+    hub.show(hub.credential(1, fresh=False), active=False)
+    assert _trust(hub).of_serial(ORAN, 1) is not None
+
+
 def test_a_serial_is_trusted_only_of_its_own_facility(hub: Hub) -> None:
     hub.show(hub.credential(4), hub.credential(3))
     trust = _trust(hub)

@@ -1,0 +1,596 @@
+"""One connection to the hub: news believed only when signed, keys before messages, ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import select
+from twisted.internet.defer import Deferred
+
+from crypto import filestream, sealing
+from crypto.keys import SigningPrivateKey
+from nodes.link import facts, files, inbox, outbox, tables
+from protocols.link import frames as f
+from protocols.link import limits
+from protocols.link.envelope import Receipt, SignedReceipt, State, decode_receipt, encode
+from protocols.link.session import LinkSession
+from runtime.home import free_bytes
+from tests.nodes.fixtures import EPOCH_MS, HERE, Station
+from tests.nodes.link.hub_end import HubEnd
+from tests.nodes.link.letters import Attached, Letter, attach
+
+TO = "cardio@chu-oran"
+DAY_MS = 86_400_000
+
+
+@pytest.fixture
+def hub(station: Station) -> Iterator[HubEnd]:
+    end = HubEnd(station).start()
+    yield end
+    end.uplink.stop()
+    end.lose()
+
+
+def put(hub: HubEnd, to: str = TO) -> bytes:
+    prepared = files.prepare(hub.station.home, b"MSH|", floor_bytes=0)
+    draft = outbox.Draft(f"labo@{HERE}", (to,), "ORU^R01", prepared)
+    return hub.station.do(partial(outbox.put, draft=draft, now_ms=EPOCH_MS)).id
+
+
+def sent(hub: HubEnd, identifier: bytes) -> outbox.Sent:
+    return hub.station.do(partial(outbox.find, identifier=identifier))
+
+
+def alarms(hub: HubEnd) -> list[str]:
+    return [code for _, code, _ in hub.station.do(partial(facts.latest_alarms, limit=100))]
+
+
+# ── news ───────────────────────────────────────────────────────────────────────────────────
+
+
+def receipt_of(hub: HubEnd, identifier: bytes, state: State, detail: bytes = b"") -> Receipt:
+    row = hub.station.do(
+        lambda c: c.execute(select(tables.outbox).where(tables.outbox.c.id == identifier)).one()
+    )
+    return Receipt(1, identifier, row.digest, f"labo@{HERE}", TO, state, "", EPOCH_MS + 5, 1, detail)
+
+
+def signed(hub: HubEnd, receipt: Receipt, key: SigningPrivateKey | None = None) -> bytes:
+    data = encode(receipt)
+    key = key or hub.station.network.keys_of("chu-oran").signing
+    return encode(SignedReceipt(data, sealing.sign_receipt(key, data)))
+
+
+def event(identifier: bytes, state: State, receipt: bytes, sequence: int = 1) -> f.Events:
+    return f.Events((f.Event(sequence, identifier, TO, state, "", EPOCH_MS, receipt),))
+
+
+def told(hub: HubEnd, frame: f.Events) -> None:
+    """Say news; the node answers how far it has them, believed or not."""
+    hub.say(frame)
+    assert [one.up_to for one in hub.heard(f.EventsTaken)] == [frame.events[-1].sequence]
+
+
+def test_a_signed_receipt_is_believed(hub: HubEnd) -> None:
+    mine = put(hub)
+    answer = sealing.seal_detail(hub.station.identity.keys.sealing.public, b"MSA|AA")
+    told(hub, event(mine, State.PROCESSED, signed(hub, receipt_of(hub, mine, State.PROCESSED, answer))))
+    found = sent(hub, mine).recipients[0]
+    assert (found.state, found.answer, found.at_ms) == (State.PROCESSED, b"MSA|AA", EPOCH_MS + 5)
+    assert alarms(hub) == []
+
+
+def _unbelievable(hub: HubEnd, mine: bytes, receipt: bytes, state: State = State.DELIVERED) -> None:
+    before = sent(hub, mine)
+    told(hub, event(mine, state, receipt))
+    assert sent(hub, mine).recipients == before.recipients
+    assert alarms(hub) == ["bad-receipt"]
+    assert hub.ended is None
+
+
+@pytest.mark.parametrize("state", [State.ACCEPTED, State.DELIVERED, State.PROCESSED, State.REFUSED])
+def test_the_hub_alone_cannot_say_what_only_the_recipient_knows(hub: HubEnd, state: State) -> None:
+    _unbelievable(hub, put(hub), b"", state)
+
+
+@pytest.mark.parametrize("state", [State.RETURNED, State.DELAYED])
+def test_the_hub_alone_may_return_and_warn(hub: HubEnd, state: State) -> None:
+    mine = put(hub)
+    told(hub, event(mine, state, b""))
+    assert sent(hub, mine).recipients[0].state is state
+    assert alarms(hub) == []
+
+
+def test_a_forged_receipt_is_an_alarm(hub: HubEnd) -> None:
+    mine = put(hub)
+    _unbelievable(
+        hub, mine, signed(hub, receipt_of(hub, mine, State.DELIVERED), SigningPrivateKey.generate())
+    )
+
+
+@pytest.mark.parametrize("blob", [b"\x00", b"\x92\xc4\x00\xc4\x00", b"x" * 1_000])
+def test_what_is_no_receipt_is_an_alarm(hub: HubEnd, blob: bytes) -> None:
+    _unbelievable(hub, put(hub), blob)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": State.PROCESSED},
+        {"recipient": "labo@chu-oran"},
+        {"sender": f"cardio@{HERE}"},
+        {"digest": bytes(32)},
+        {"message_id": bytes(16)},
+        {"signer_serial": 2},
+    ],
+)
+def test_a_true_receipt_about_something_else_is_an_alarm(hub: HubEnd, change: dict[str, Any]) -> None:
+    mine = put(hub)
+    receipt = msgspec.structs.replace(receipt_of(hub, mine, State.DELIVERED), **change)
+    _unbelievable(hub, mine, signed(hub, receipt))
+
+
+def test_the_receipt_of_another_message_is_an_alarm(hub: HubEnd) -> None:
+    mine, other = put(hub), put(hub)
+    _unbelievable(hub, mine, signed(hub, receipt_of(hub, other, State.DELIVERED)))
+
+
+def test_an_answer_sealed_for_another_is_an_alarm(hub: HubEnd) -> None:
+    mine = put(hub)
+    detail = sealing.seal_detail(hub.station.network.keys_of("clinique-sud").sealing.public, b"x")
+    receipt = signed(hub, receipt_of(hub, mine, State.PROCESSED, detail))
+    _unbelievable(hub, mine, receipt, State.PROCESSED)
+
+
+def test_a_return_after_a_signed_delivery_is_an_alarm(hub: HubEnd) -> None:
+    mine = put(hub)
+    told(hub, event(mine, State.DELIVERED, signed(hub, receipt_of(hub, mine, State.DELIVERED))))
+    told(hub, event(mine, State.RETURNED, b"", 2))
+    assert sent(hub, mine).state is State.DELIVERED
+    assert alarms(hub) == ["bad-receipt"]
+
+
+def test_bad_news_do_not_stop_good_ones(hub: HubEnd) -> None:
+    one, two = put(hub), put(hub)
+    bad = f.Event(1, one, TO, State.DELIVERED, "", EPOCH_MS, b"")
+    good = f.Event(
+        2, two, TO, State.DELIVERED, "", EPOCH_MS, signed(hub, receipt_of(hub, two, State.DELIVERED))
+    )
+    foreign = f.Event(3, bytes(16), TO, State.DELIVERED, "", EPOCH_MS, b"")
+    told(hub, f.Events((bad, good, foreign)))
+    assert sent(hub, two).state is State.DELIVERED
+    assert sent(hub, one).recipients[0].state < State.DELIVERED
+
+
+def test_no_news_are_no_news(hub: HubEnd) -> None:
+    hub.say(f.Events(()))
+    assert hub.heard(f.EventsTaken) == []
+    assert hub.ended is None
+
+
+# ── receipts of ours ───────────────────────────────────────────────────────────────────────
+
+
+def test_receipts_are_passed_on_until_the_hub_has_them(hub: HubEnd) -> None:
+    seqs = [hub.station.receive(b"x") for _ in range(3)]
+    for seq in seqs[:2]:
+        hub.station.run(hub.station.post.conclude(seq, State.PROCESSED))
+    hub.turn()
+    items = [item for frame in hub.heard(f.Receipts) for item in frame.items]
+    assert [item.state for item in items] == [State.PROCESSED] * len(items)
+    hub.again()
+    again = [item for frame in hub.heard(f.Receipts) for item in frame.items]
+    assert [item.sequence for item in again] == [1, 2]
+    hub.say(f.ReceiptsStored(2))
+    assert hub.station.receipts() == []
+    hub.station.run(hub.station.post.conclude(seqs[2], State.REFUSED))
+    hub.turn()
+    assert [item.sequence for frame in hub.heard(f.Receipts) for item in frame.items] == [3]
+
+
+def test_receipts_that_were_never_sent_cannot_be_stored(hub: HubEnd) -> None:
+    """A hub that claims receipts that it has not got would make the node forget them."""
+    hub._hub.send = lambda _frame: None  # type: ignore[union-attr,method-assign]  # honest ends refuse to say it
+    session = hub.uplink._session
+    assert session is not None
+    session.link_event(f.ReceiptsStored(7))
+    hub.turn()
+    assert hub.ended is not None
+    assert hub.ended.reason is f.Goodbye.PROTOCOL_FAULT
+
+
+# ── arrivals ───────────────────────────────────────────────────────────────────────────────
+
+
+def takings(hub: HubEnd) -> list[f.Taking]:
+    return [taking for frame in hub.heard(f.Taken) for taking in frame.takings]
+
+
+def bodies(hub: HubEnd) -> list[bytes]:
+    return [one.body for one in hub.station.do(inbox.listing)]
+
+
+def test_a_delivery_is_committed_and_then_answered(hub: HubEnd) -> None:
+    letter = Letter(hub.station.network, body=b"one")
+    hub.say(f.Deliver((letter.delivery(7),)))
+    assert bodies(hub) == [b"one"]
+    (taking,) = takings(hub)
+    assert (taking.sequence, taking.state) == (7, State.DELIVERED)
+    receipt, proof = decode_receipt(taking.receipt)
+    assert (receipt.message_id, receipt.state, receipt.recipient) == (
+        letter.id, State.DELIVERED, letter.recipient,
+    )  # fmt: skip
+    sealing.verify_receipt(hub.station.identity.keys.signing.public, proof.receipt, proof.signature)
+
+
+def test_a_repeat_after_a_cut_gets_the_same_receipt(hub: HubEnd) -> None:
+    letter = Letter(hub.station.network)
+    hub.say(f.Deliver((letter.delivery(7),)))
+    (first,) = takings(hub)
+    hub.again()
+    hub.station.advance(5)
+    hub.say(f.Deliver((letter.delivery(7),)))
+    assert takings(hub) == [first]
+
+
+def test_bad_and_good_deliveries_are_answered_in_order(hub: HubEnd) -> None:
+    network = hub.station.network
+    good = [Letter(network, body=b"%d" % n) for n in range(2)]
+    bad = Letter(network, sender="labo@chu-mars")
+    hub.say(f.Deliver((good[0].delivery(1), bad.delivery(2), good[1].delivery(3))))
+    assert [(taking.sequence, taking.code) for taking in takings(hub)] == [
+        (1, ""), (2, "unknown-signer"), (3, ""),
+    ]  # fmt: skip
+    assert bodies(hub) == [b"0", b"1"]
+    assert alarms(hub) == ["unknown-signer"]
+
+
+def test_deliveries_wait_for_the_directory(station: Station) -> None:
+    hub = HubEnd(station)
+    hub.answers_directory = False
+    hub.start()
+    hub.say(f.Deliver((Letter(station.network).delivery(),)))
+    assert takings(hub) == []
+    hub.say(f.Directory((), complete=True))
+    assert len(takings(hub)) == 1
+    hub.uplink.stop()
+    hub.lose()
+
+
+def test_what_comes_after_a_change_of_the_directory_waits_for_it(hub: HubEnd) -> None:
+    """A facility that joins and writes at once must not be an unknown signer, nor its receipts forged."""
+    network = hub.station.network
+    entry = network.entry("chu-mars", ("labo",), version=5)
+    letter = Letter(network, sender="labo@chu-mars", body=b"hello")
+    hub.say(f.Directory((entry,), complete=True), f.Deliver((letter.delivery(),)))
+    assert [taking.code for taking in takings(hub)] == [""]
+    assert bodies(hub) == [b"hello"]
+    assert alarms(hub) == []
+
+
+def test_news_signed_with_a_new_key_wait_for_it(hub: HubEnd) -> None:
+    mine = put(hub)
+    network = hub.station.network
+    fresh = network.keys_of("new keys of oran")
+    blobs = (network.credential("chu-oran", serial=2, keys=fresh), network.credential("chu-oran"))
+    entry = msgspec.structs.replace(
+        network.entry("chu-oran", ("cardio", "labo"), version=5), statements=blobs
+    )
+    receipt = msgspec.structs.replace(receipt_of(hub, mine, State.DELIVERED), signer_serial=2)
+    hub.say(
+        f.Directory((entry,), complete=True),
+        event(mine, State.DELIVERED, signed(hub, receipt, fresh.signing)),
+    )
+    assert sent(hub, mine).state is State.DELIVERED
+
+
+def test_a_lie_in_the_directory_is_an_alarm_and_the_truth_stays(hub: HubEnd) -> None:
+    network = hub.station.network
+    forged = network.credential("chu-oran", serial=1, keys=network.keys_of("thief"))
+    entry = msgspec.structs.replace(network.entry("chu-oran", ("cardio",)), statements=(forged,))
+    hub.say(f.Directory((entry,), complete=True))
+    assert alarms(hub) == ["directory"]
+    hub.say(f.Deliver((Letter(network).delivery(),)))
+    assert [taking.state for taking in takings(hub)] == [State.DELIVERED]
+
+
+def test_a_flood_of_directory_pages_is_not_read_on(hub: HubEnd) -> None:
+    pages = [f.Directory((), complete=False)] * 200
+    hub.interrupt(*pages)
+    assert [hub.wire.reading] == [False]
+    hub.turn()
+    assert [hub.wire.reading] == [True]
+    assert hub.ended is None
+
+
+def test_a_clock_that_is_wrong_by_a_day_is_an_alarm_and_nothing_else(station: Station) -> None:
+    hub = HubEnd(station)
+    station.clock.skew_ms = -DAY_MS
+    hub.answer_hello = lambda session: session.welcome(
+        f.Welcome("test", station.clock.now_ms() + DAY_MS, limits.SUBMIT_WINDOW, 1 << 40, 1)
+    )
+    hub.start()
+    assert alarms(hub) == ["clock"]
+    assert hub.uplink.connected
+    hub.uplink.stop()
+    hub.lose()
+
+
+# ── files that come ────────────────────────────────────────────────────────────────────────
+
+
+def with_file(hub: HubEnd, plain: bytes, **change: Any) -> tuple[Letter, Attached]:
+    letter = replace(Letter(hub.station.network, body=b"with file"), **change)
+    one = attach(letter.content_key, plain)
+    return replace(letter, attached=(one,)), one
+
+
+def bring(hub: HubEnd, one: Attached) -> None:
+    """Send every chunk that the node wants until it wants no more."""
+    while wants := hub.heard(f.Want):
+        for want in wants:
+            hub.say(*(f.Chunk(want.id, n, one.chunks[n]) for n in range(want.first, want.until)))
+
+
+def arrived(hub: HubEnd) -> list[bytes]:
+    return [
+        (hub.station.home / file.path).read_bytes()
+        for message in hub.station.do(inbox.listing)
+        for file in message.files
+    ]
+
+
+def test_a_message_with_a_file_is_committed_with_it(hub: HubEnd) -> None:
+    letter, one = with_file(hub, bytes(range(256)) * 1_000)
+    hub.say(f.Deliver((letter.delivery(3),)))
+    assert takings(hub) == []
+    bring(hub, one)
+    assert [taking.sequence for taking in takings(hub)] == [3]
+    assert arrived(hub) == [one.plain]
+
+
+def test_a_file_goes_on_where_the_cut_left_it(hub: HubEnd) -> None:
+    letter, one = with_file(hub, bytes(range(256)) * 2_000)
+    hub.say(f.Deliver((letter.delivery(3),)))
+    (want,) = hub.heard(f.Want)
+    assert (want.first, want.until) == (0, len(one.chunks))
+    hub.say(*(f.Chunk(want.id, n, one.chunks[n]) for n in range(3)))
+    hub.again()
+    hub.say(f.Deliver((letter.delivery(3),)))
+    (want,) = hub.heard(f.Want)
+    assert want.first == 3
+    hub.say(*(f.Chunk(want.id, n, one.chunks[n]) for n in range(3, len(one.chunks))))
+    assert arrived(hub) == [one.plain]
+
+
+@pytest.mark.parametrize("steps", range(0, 24, 2))
+def test_a_cut_at_any_moment_of_a_transfer_leaves_nothing_behind(hub: HubEnd, steps: int) -> None:
+    """Whatever of the old session still runs when the new one begins: the file is whole, and one."""
+    both = (f"labo@{HERE}", f"cardio@{HERE}")
+    letter, one = with_file(hub, bytes(range(256)) * 700, recipients=both)
+    twin = replace(letter, recipient=both[1])
+    deliver = f.Deliver((letter.delivery(3), twin.delivery(4)))
+    hub.say(deliver)
+    (want,) = hub.heard(f.Want)
+    hub.interrupt(*(f.Chunk(want.id, n, one.chunks[n]) for n in range(want.until)))
+    for _ in range(steps):
+        time = hub.station.time
+        if time.calls and time.calls[0].getTime() <= time.seconds():
+            call = time.calls.pop(0)
+            call.called = True
+            call.func(*call.args, **call.kw)
+    link, hub.link = hub.link, None
+    assert link is not None
+    link.connectionLost()
+    session_before = hub.uplink._session
+    assert session_before is None
+    hub.again()
+    hub.say(deliver)
+    bring(hub, one)
+    assert sorted(taking.sequence for taking in takings(hub)) == [3, 4]
+    assert arrived(hub) == [one.plain, one.plain]
+    assert len(list((hub.station.home / "incoming").iterdir())) == 1
+
+
+def test_a_damaged_chunk_returns_the_message(hub: HubEnd) -> None:
+    letter, one = with_file(hub, b"x" * 100_000)
+    hub.say(f.Deliver((letter.delivery(3),)))
+    hub.say(f.Chunk(one.ref.id, 0, bytes(len(one.chunks[0]))))
+    assert [(taking.state, taking.code) for taking in takings(hub)] == [(State.RETURNED, "bad-attachment")]
+    assert alarms(hub) == ["bad-attachment"]
+    assert list((hub.station.home / "incoming").iterdir()) == []
+
+
+def test_another_content_than_was_signed_returns_the_message(hub: HubEnd) -> None:
+    letter, one = with_file(hub, b"x" * 10)
+    letter = replace(letter, named=(msgspec.structs.replace(one.named, digest=bytes(32)),))
+    hub.say(f.Deliver((letter.delivery(3),)))
+    bring(hub, one)
+    assert [taking.code for taking in takings(hub)] == ["bad-attachment"]
+
+
+def test_a_spoiled_leftover_is_fetched_anew_and_not_blamed_on_the_sender(hub: HubEnd) -> None:
+    letter, one = with_file(hub, bytes(range(256)) * 1_000)
+    digest = letter.opened(hub.station).digest
+    (hub.station.home / "incoming").mkdir()
+    path = hub.station.home / "incoming" / f"{digest.hex()}-0"
+    path.write_bytes(bytes(2 * filestream.CHUNK_BYTES))
+    hub.say(f.Deliver((letter.delivery(3),)))
+    bring(hub, one)
+    assert takings(hub) == []
+    assert not path.exists()
+    hub.again()
+    hub.say(f.Deliver((letter.delivery(3),)))
+    bring(hub, one)
+    assert [taking.state for taking in takings(hub)] == [State.DELIVERED]
+    assert arrived(hub) == [one.plain]
+    assert alarms(hub) == []
+
+
+def test_a_later_message_of_the_same_id_does_not_touch_a_delivered_file(hub: HubEnd) -> None:
+    """A sender cannot destroy what it sent by sending another message under the same id."""
+    letter, one = with_file(hub, b"first" * 30_000)
+    hub.say(f.Deliver((letter.delivery(1),)))
+    bring(hub, one)
+    second, other = with_file(hub, b"", id=letter.id, recipient=f"cardio@{HERE}")
+    hub.say(f.Deliver((second.delivery(2),)))
+    bring(hub, other)
+    assert arrived(hub)[0] == one.plain
+
+
+@pytest.mark.parametrize("index", [1, 5])
+def test_a_chunk_out_of_turn_is_a_fault(hub: HubEnd, index: int) -> None:
+    letter, one = with_file(hub, bytes(200_000))
+    hub.say(f.Deliver((letter.delivery(3),)))
+    hub.say(f.Chunk(one.ref.id, index, one.chunks[0]))
+    assert hub.ended is not None
+    assert hub.ended.reason is f.Goodbye.PROTOCOL_FAULT
+    assert bodies(hub) == []
+
+
+def test_a_chunk_nobody_asked_for_is_dropped(hub: HubEnd) -> None:
+    hub.say(f.Chunk(bytes(16), 0, b"x"))
+    assert hub.ended is None
+
+
+def test_files_wait_at_the_hub_while_the_disk_is_full(station: Station) -> None:
+    hub = HubEnd(station, floor_bytes=2 * free_bytes(station.home))
+    hub.start()
+    letter, one = with_file(hub, b"scan")
+    hub.say(f.Deliver((letter.delivery(3), Letter(station.network).delivery(4))))
+    assert [taking.sequence for taking in takings(hub)] == [4]
+    assert hub.heard(f.Want) == []
+    hub.core.floor_bytes = 0
+    station.advance(10.1)
+    hub.turn()
+    bring(hub, one)
+    assert [taking.sequence for taking in takings(hub)] == [3]
+    hub.uplink.stop()
+    hub.lose()
+
+
+def test_a_file_is_asked_for_again_when_the_hub_says_later(hub: HubEnd) -> None:
+    letter, one = with_file(hub, b"scan")
+    hub.say(f.Deliver((letter.delivery(3),)))
+    hub.heard(f.Want)
+    hub.say(f.FileRefused(one.ref.id, "unreadable", "", 1_000))
+    hub.station.advance(1.1)
+    hub.turn()
+    bring(hub, one)
+    assert [taking.state for taking in takings(hub)] == [State.DELIVERED]
+
+
+# ── staying connected ──────────────────────────────────────────────────────────────────────
+
+
+def test_after_a_loss_the_node_calls_again(hub: HubEnd) -> None:
+    found = [hub.uplink.connected]
+    hub.lose()
+    found.append(hub.uplink.connected)
+    hub.again()
+    assert [*found, hub.uplink.connected] == [True, False, True]
+
+
+def test_the_waits_grow_while_nobody_answers(hub: HubEnd) -> None:
+    hub.reachable = False
+    hub.lose()
+    calls = hub.calls
+    hub.station.advance(600, step_s=0.5)
+    assert 8 <= hub.calls - calls <= 60
+    assert hub.uplink.last_failure == "no route to the hub"
+
+
+def test_a_node_that_fails_in_each_session_does_not_hammer_the_hub(hub: HubEnd) -> None:
+    """A full disk here is no reason for ten handshakes a second there."""
+    calls = hub.calls
+    for _ in range(1_200):
+        session = hub.uplink._session
+        if session is not None and session.ready:
+            session.failed(RuntimeError("cannot go on"))
+        hub.turn()
+        hub.station.advance(0.5, step_s=0.5)
+    assert hub.calls - calls <= 60
+
+
+def test_a_hub_that_says_how_long_to_wait_is_obeyed(station: Station) -> None:
+    hub = HubEnd(station)
+
+    def refuse(session: LinkSession) -> None:
+        session.refuse(hub._welcome(), f.End(f.Goodbye.REVOKED, "revoked", 300))
+
+    hub.answer_hello = refuse
+    station.run(hub.uplink.start())
+    hub.turn()
+    assert hub.calls == 1
+    for _ in range(3):
+        hub.uplink.reconnect_soon()
+        hub.turn()
+    station.advance(100, step_s=1)
+    assert hub.calls == 1
+    assert not hub.uplink.connected
+    station.advance(300, step_s=1)
+    hub.turn()
+    assert hub.calls == 2
+    hub.uplink.stop()
+
+
+def test_a_poke_cuts_a_wait_short(hub: HubEnd) -> None:
+    hub.reachable = False
+    hub.lose()
+    hub.station.advance(60)
+    hub.reachable = True
+    calls = hub.calls
+    hub.uplink.reconnect_soon()
+    hub.turn()
+    assert hub.calls == calls + 1
+    assert hub.uplink.connected
+
+
+def test_stop_says_goodbye_and_stays_away(hub: HubEnd) -> None:
+    calls = hub.calls
+    hub.uplink.stop()
+    hub.turn()
+    assert hub.ended is not None
+    assert hub.ended.reason is f.Goodbye.DONE
+    hub.station.advance(120, step_s=1)
+    assert hub.calls == calls
+
+
+def test_what_expires_while_the_hub_is_away_comes_back(hub: HubEnd) -> None:
+    hub.reachable = False
+    hub.lose()
+    mine = put(hub)
+    hub.station.clock.skew_ms += 6 * DAY_MS
+    hub.station.advance(6)
+    found = sent(hub, mine)
+    assert (found.state, found.reason) == (State.RETURNED, "expired")
+    assert "could not be reached" in found.history[-1].text
+
+
+def test_what_may_be_at_the_hub_does_not_expire_here(hub: HubEnd) -> None:
+    mine = put(hub)
+    hub.station.post.outbox_changed()
+    hub.turn()
+    hub.reachable = False
+    hub.lose()
+    hub.station.clock.skew_ms += 6 * DAY_MS
+    hub.station.advance(6)
+    assert sent(hub, mine).state is State.QUEUED
+
+
+def test_nothing_expires_here_once_a_session_has_begun(hub: HubEnd) -> None:
+    """The look for expired messages began before the session; its verdict falls after."""
+    hub.reachable = False
+    hub.lose()
+    mine = put(hub)
+    hub.station.clock.skew_ms += 6 * DAY_MS
+    looking = Deferred.fromCoroutine(hub.uplink._return_expired())
+    hub.station.do(facts.session_began)
+    hub.turn()
+    assert looking.called
+    assert sent(hub, mine).state is State.QUEUED
