@@ -163,10 +163,12 @@ def _credentials(row: Any, authority: SigningPublicKey) -> tuple[statements.Cred
 def all_credentials(
     connection: Connection, authority: SigningPublicKey
 ) -> dict[str, tuple[statements.Credential, ...]]:
-    """Return the credentials of every active facility, newest first, each verified."""
-    rows = connection.execute(
-        select(addressbook).where(addressbook.c.is_group.is_(False), addressbook.c.active.is_(True))
-    )
+    """Return the credentials of every facility, newest first, each verified.
+
+    Suspended facilities too: what the hub accepted from them before still has to be opened, and what they
+    signed is still what they signed. Whose credential was revoked has none.
+    """
+    rows = connection.execute(select(addressbook).where(addressbook.c.is_group.is_(False)))
     return {row.name: _credentials(row, authority) for row in rows}
 
 
