@@ -126,14 +126,13 @@ def grant(
     now_ms: int,
 ) -> store.CredentialRow:
     """Certify a node's keys for the invited facility; asked again with the same keys, the same credential."""
+    found = usable_invitation(connection, invitation, bytes(link_key), now_ms)
     known = store.find_credential(connection, bytes(link_key))
     if known is not None:
-        _same_keys(known, signing_key, sealing_key, issuer)
-        return known
-    found = usable_invitation(connection, invitation, bytes(link_key), now_ms)
+        _check_known(known, found, signing_key, sealing_key, issuer)
     if not store.use_invitation(connection, invitation, bytes(link_key)):
         raise InvitationRefused("the code was used before by another node; ask for a new one")
-    return certify(connection, issuer, found.facility, link_key, signing_key, sealing_key, now_ms)
+    return known or certify(connection, issuer, found.facility, link_key, signing_key, sealing_key, now_ms)
 
 
 def certify(
@@ -205,9 +204,18 @@ def _check_id(what: str, name: str) -> None:
         )
 
 
-def _same_keys(
-    known: store.CredentialRow, signing_key: SigningPublicKey, sealing_key: SealingPublicKey, issuer: Issuer
+def _check_known(
+    known: store.CredentialRow,
+    found: store.Invitation,
+    signing_key: SigningPublicKey,
+    sealing_key: SealingPublicKey,
+    issuer: Issuer,
 ) -> None:
+    """Refuse a node that has a credential already, unless it asks again for that very one."""
+    if known.facility != found.facility:
+        raise InvitationRefused(f"this node is {known.facility!r} already; start over with an empty home")
+    if known.revoked:
+        raise InvitationRefused("this node's keys have been revoked; start over with an empty home")
     credential = statements.verify(known.statement, issuer.authority.public)
     assert isinstance(credential, statements.Credential)
     if (credential.signing_key, credential.sealing_key) != (signing_key, sealing_key):

@@ -169,7 +169,8 @@ class SpoolSql:
 
     def conclude(self, connection: Connection, taken: Sequence[tuple[int, News]]) -> None:
         """Free spool rows and write what became of them: ``(spool seq, event)`` each."""
-        connection.exec_driver_sql(self._remove, [(seq,) for seq, _ in taken])
+        if taken:
+            connection.exec_driver_sql(self._remove, [(seq,) for seq, _ in taken])
         self.add_events(connection, [news for _, news in taken])
 
     def queue(
@@ -219,12 +220,13 @@ def news_for(connection: Connection, facility: str, after: int, limit: int) -> l
 
 def events_taken(connection: Connection, facility: str) -> int:
     """Return how far a sender has read its events."""
-    return (
-        connection.execute(
-            select(cursors.c.events_taken).where(cursors.c.facility == facility)
-        ).scalar_one_or_none()
-        or 0
-    )
+    return _cursor(connection, facility) or 0
+
+
+def _cursor(connection: Connection, facility: str) -> int | None:
+    return connection.execute(
+        select(cursors.c.events_taken).where(cursors.c.facility == facility)
+    ).scalar_one_or_none()
 
 
 def take_events(connection: Connection, facility: str, up_to: int) -> None:
@@ -234,7 +236,7 @@ def take_events(connection: Connection, facility: str, up_to: int) -> None:
         .where(cursors.c.facility == facility, cursors.c.events_taken < up_to)
         .values(events_taken=up_to)
     )
-    if moved.rowcount == 0 and not events_taken(connection, facility):
+    if moved.rowcount == 0 and _cursor(connection, facility) is None:
         connection.execute(insert(cursors).values(facility=facility, events_taken=up_to))
 
 

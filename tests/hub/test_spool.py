@@ -1,0 +1,345 @@
+"""The spool: accepted once, delivered in order, concluded, told, warned, returned, forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import Connection, func, select
+
+from hub.routing.route import Delay, Reason
+from hub.spool import store
+from hub.spool.store import News, SpoolSql
+from hub.spool.tables import ledger, spool
+from protocols.link.envelope import State
+from tests.hub.hubs import ALGER, DAY_MS, EPOCH_MS, ORAN, SUD, entry, message_id
+
+MOST = 1_000
+
+
+@pytest.fixture
+def sql(connection: Connection) -> SpoolSql:
+    return SpoolSql(connection.engine)
+
+
+def queued(sql: SpoolSql, connection: Connection, priority: int = 0, after: int = 0) -> list[bytes]:
+    return [row.id for row in sql.queue(connection, "chu-oran", priority, after, MOST)]
+
+
+def count(connection: Connection, table: object = spool) -> int:
+    return connection.execute(select(func.count()).select_from(table)).scalar_one()  # type: ignore[call-overload, no-any-return]  # a Table
+
+
+def news(number: int, state: State, recipient: str = ORAN, receipt: bytes = b"signed") -> News:
+    return News(0, "chu-alger", message_id(number), recipient, state, "", EPOCH_MS, receipt)
+
+
+def delivered(sql: SpoolSql, connection: Connection, *numbers: int) -> None:
+    """Conclude what went to Oran."""
+    for row in sql.queue(connection, "chu-oran", 0, 0, MOST):
+        if row.id in {message_id(number) for number in numbers}:
+            told = replace(news(1, State.DELIVERED), id=row.id)
+            sql.conclude(connection, [(row.seq, told)])
+
+
+# ── accepting ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_message_is_accepted_into_ledger_and_spool(connection: Connection, sql: SpoolSql) -> None:
+    done = sql.accept(connection, [entry(1, ORAN, message=b"the sealed message")], EPOCH_MS)
+    assert done == store.Acceptance((message_id(1),), (), frozenset({"chu-oran"}), returned=False)
+    (row,) = sql.queue(connection, "chu-oran", 0, 0, MOST)
+    assert (row.id, row.recipient, row.sender, row.message) == (
+        message_id(1), ORAN, ALGER, b"the sealed message",
+    )  # fmt: skip
+    assert row.expires_ms == EPOCH_MS + DAY_MS
+
+
+def test_the_same_again_is_accepted_and_changes_nothing(connection: Connection, sql: SpoolSql) -> None:
+    sql.accept(connection, [entry(1, ORAN)], EPOCH_MS)
+    again = sql.accept(connection, [entry(1, ORAN)], EPOCH_MS + 5)
+    assert again == store.Acceptance((message_id(1),), (), frozenset(), returned=False)
+    assert (count(connection), count(connection, ledger)) == (1, 1)
+
+
+def test_the_same_again_after_delivery_is_not_delivered_again(connection: Connection, sql: SpoolSql) -> None:
+    sql.accept(connection, [entry(1, ORAN)], EPOCH_MS)
+    delivered(sql, connection, 1)
+    assert sql.accept(connection, [entry(1, ORAN)], EPOCH_MS).accepted == (message_id(1),)
+    assert queued(sql, connection) == []
+
+
+def test_another_content_under_the_same_id_conflicts(connection: Connection, sql: SpoolSql) -> None:
+    sql.accept(connection, [entry(1, ORAN)], EPOCH_MS)
+    done = sql.accept(connection, [entry(1, ORAN, SUD, digest=b"x" * 32), entry(2, ORAN)], EPOCH_MS)
+    assert done.accepted == (message_id(2),)
+    assert done.conflicting == (message_id(1),)
+    assert queued(sql, connection) == [message_id(1), message_id(2)]
+    assert sql.queue(connection, "clinique-sud", 0, 0, MOST) == []
+
+
+def test_repeats_and_conflicts_inside_one_batch(connection: Connection, sql: SpoolSql) -> None:
+    batch = [entry(1, ORAN), entry(1, ORAN), entry(1, ORAN, digest=b"x" * 32)]
+    done = sql.accept(connection, batch, EPOCH_MS)
+    assert done.accepted == (message_id(1), message_id(1))
+    assert done.conflicting == (message_id(1),)
+    assert count(connection) == 1
+
+
+def test_two_facilities_may_use_the_same_id(connection: Connection, sql: SpoolSql) -> None:
+    sql.accept(connection, [entry(1, ORAN)], EPOCH_MS)
+    done = sql.accept(connection, [entry(1, ORAN, sender=SUD, digest=b"x" * 32)], EPOCH_MS)
+    assert done.accepted == (message_id(1),)
+    assert [row.sender for row in sql.queue(connection, "chu-oran", 0, 0, MOST)] == [ALGER, SUD]
+    assert {found.sender for found in store.track(connection, message_id(1))} == {ALGER, SUD}
+
+
+def test_more_ids_than_one_query_takes(connection: Connection, sql: SpoolSql) -> None:
+    batch = [entry(number, ORAN) for number in range(store.IDS_PER_QUERY + 7)]
+    sql.accept(connection, batch, EPOCH_MS)
+    again = sql.accept(connection, batch, EPOCH_MS)
+    assert len(again.accepted) == len(batch)
+    assert count(connection) == len(batch)
+
+
+def test_several_recipients_have_a_copy_and_a_fate_each(connection: Connection, sql: SpoolSql) -> None:
+    message = entry(1, ORAN, "labo@chu-oran", returns=((SUD, Reason.INACTIVE),))
+    done = sql.accept(connection, [message], EPOCH_MS)
+    assert done.recipients == {"chu-oran"}
+    assert done.returned
+    delivered_row, waiting = sql.queue(connection, "chu-oran", 0, 0, MOST)
+    sql.conclude(connection, [(delivered_row.seq, news(1, State.DELIVERED))])
+    (tracked,) = store.track(connection, message_id(1))
+    assert tracked.waiting == (waiting.recipient,) == ("labo@chu-oran",)
+    assert {(one.recipient, one.state, one.code) for one in tracked.news} == {
+        (SUD, State.RETURNED, "facility-inactive"),
+        (ORAN, State.DELIVERED, ""),
+    }
+
+
+def test_a_message_that_goes_nowhere_is_accepted_and_comes_back(
+    connection: Connection, sql: SpoolSql
+) -> None:
+    done = sql.accept(connection, [entry(1, returns=((ORAN, Reason.EXPIRED),))], EPOCH_MS)
+    assert (done.accepted, done.recipients, done.returned) == ((message_id(1),), frozenset(), True)
+    assert count(connection) == 0
+    (told,) = store.news_for(connection, "chu-alger", 0, MOST)
+    assert (told.recipient, told.state, told.code, told.receipt) == (ORAN, State.RETURNED, "expired", b"")
+    sql.accept(connection, [entry(1, returns=((ORAN, Reason.EXPIRED),))], EPOCH_MS)
+    assert len(store.news_for(connection, "chu-alger", 0, MOST)) == 1
+
+
+# ── the queue ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_queue_is_in_order_by_priority_from_where_one_left_off(
+    connection: Connection, sql: SpoolSql
+) -> None:
+    batch = [entry(number, ORAN, priority=number % 2) for number in range(10)]
+    for one in reversed(batch):
+        sql.accept(connection, [one], EPOCH_MS)
+    routine = sql.queue(connection, "chu-oran", 0, 0, MOST)
+    assert [row.id for row in routine] == [message_id(number) for number in (8, 6, 4, 2, 0)]
+    assert queued(sql, connection, 1) == [message_id(number) for number in (9, 7, 5, 3, 1)]
+    assert queued(sql, connection, 0, routine[2].seq) == [message_id(2), message_id(0)]
+    assert sql.queue(connection, "chu-oran", 0, 0, 2) == routine[:2]
+    assert sql.queue(connection, "clinique-sud", 0, 0, MOST) == []
+
+
+def test_a_row_freed_never_lends_its_number_again(connection: Connection, sql: SpoolSql) -> None:
+    """Sequence numbers say what a node may have seen; one that came back would lie."""
+    sql.accept(connection, [entry(1, ORAN)], EPOCH_MS)
+    (first,) = sql.queue(connection, "chu-oran", 0, 0, MOST)
+    delivered(sql, connection, 1)
+    sql.accept(connection, [entry(2, ORAN)], EPOCH_MS)
+    (second,) = sql.queue(connection, "chu-oran", 0, 0, MOST)
+    assert second.seq > first.seq
+
+
+def test_concluding_twice_is_concluding_once(connection: Connection, sql: SpoolSql) -> None:
+    sql.accept(connection, [entry(1, ORAN), entry(2, ORAN)], EPOCH_MS)
+    first = sql.queue(connection, "chu-oran", 0, 0, MOST)[0]
+    for _ in range(2):
+        sql.conclude(connection, [(first.seq, news(1, State.DELIVERED))])
+    assert queued(sql, connection) == [message_id(2)]
+    assert len(store.news_for(connection, "chu-alger", 0, MOST)) == 1
+
+
+def test_concluding_nothing_does_nothing(connection: Connection, sql: SpoolSql) -> None:
+    sql.accept(connection, [entry(1, ORAN)], EPOCH_MS)
+    sql.conclude(connection, [])
+    assert queued(sql, connection) == [message_id(1)]
+
+
+# ── events ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_news_is_a_numbered_stream_for_each_sender(connection: Connection, sql: SpoolSql) -> None:
+    sql.add_events(connection, [news(number, State.DELIVERED) for number in range(5)])
+    sql.add_events(connection, [replace(news(9, State.DELIVERED), facility="clinique-sud")])
+    found = store.news_for(connection, "chu-alger", 0, MOST)
+    assert [one.id for one in found] == [message_id(number) for number in range(5)]
+    assert [one.seq for one in found] == sorted({one.seq for one in found})
+    assert found[0].receipt == b"signed"
+    assert store.news_for(connection, "chu-alger", found[2].seq, MOST) == found[3:]
+    assert store.news_for(connection, "chu-alger", 0, 2) == found[:2]
+
+
+def test_an_event_is_told_once_for_message_recipient_and_state(connection: Connection, sql: SpoolSql) -> None:
+    for receipt in (b"first", b"second"):
+        sql.add_events(connection, [news(1, State.DELIVERED, receipt=receipt)])
+    sql.add_events(connection, [news(1, State.PROCESSED), news(1, State.DELIVERED, "labo@chu-oran")])
+    found = store.news_for(connection, "chu-alger", 0, MOST)
+    assert [(one.recipient, one.state) for one in found] == [
+        (ORAN, State.DELIVERED), (ORAN, State.PROCESSED), ("labo@chu-oran", State.DELIVERED),
+    ]  # fmt: skip
+    assert found[0].receipt == b"first"
+
+
+def test_the_cursor_moves_forward_and_never_back(connection: Connection) -> None:
+    assert store.events_taken(connection, "chu-alger") == 0
+    for up_to, expected in ((0, 0), (0, 0), (5, 5), (5, 5), (3, 5), (9, 9), (0, 9)):
+        store.take_events(connection, "chu-alger", up_to)
+        assert store.events_taken(connection, "chu-alger") == expected
+    assert store.events_taken(connection, "chu-oran") == 0
+
+
+def test_a_recipient_may_speak_only_of_what_went_to_it(connection: Connection, sql: SpoolSql) -> None:
+    sql.accept(connection, [entry(1, ORAN), entry(2, ORAN), entry(3, SUD)], EPOCH_MS)
+    sql.accept(connection, [entry(4, returns=((ORAN, Reason.NOT_ALLOWED),))], EPOCH_MS)
+    delivered(sql, connection, 1)
+    pairs = [(message_id(number), ORAN) for number in range(6)]
+    known = store.may_speak_of(connection, pairs)
+    of_oran = {identifier for identifier, recipient, _ in known if recipient == ORAN}
+    assert of_oran == {message_id(1), message_id(2)}
+    assert (message_id(3), ORAN, "chu-alger") not in known
+    assert {facility for _, _, facility in known} == {"chu-alger"}
+
+
+def test_one_facilitys_id_gives_no_word_on_anothers(connection: Connection, sql: SpoolSql) -> None:
+    sql.accept(connection, [entry(1, ORAN), entry(1, SUD, sender="accueil@clinique-sud")], EPOCH_MS)
+    known = store.may_speak_of(connection, [(message_id(1), ORAN)])
+    assert (message_id(1), ORAN, "chu-alger") in known
+    assert (message_id(1), ORAN, "clinique-sud") not in known
+
+
+# ── time ───────────────────────────────────────────────────────────────────────────────────
+
+
+def seen(connection: Connection, *, connected: bool, facility: str = "chu-oran") -> None:
+    store.note_presence(connection, facility, EPOCH_MS, connected=connected, software="node 1")
+
+
+def overdue(connection: Connection, now_ms: int = EPOCH_MS + DAY_MS) -> list[bytes]:
+    return [due.id for due in store.overdue(connection, now_ms, MOST)]
+
+
+def test_what_nobody_can_have_seen_expires_to_the_millisecond(connection: Connection, sql: SpoolSql) -> None:
+    sql.accept(connection, [entry(1, ORAN), entry(2, ORAN, valid_for_ms=DAY_MS + 1)], EPOCH_MS)
+    assert overdue(connection, EPOCH_MS + DAY_MS - 1) == []
+    assert overdue(connection) == [message_id(1)]
+
+
+def test_a_connected_facility_is_asked_itself(connection: Connection, sql: SpoolSql) -> None:
+    sql.accept(connection, [entry(1, ORAN)], EPOCH_MS)
+    seen(connection, connected=True)
+    assert overdue(connection) == []
+
+
+def test_what_a_past_session_may_have_brought_is_in_doubt(connection: Connection, sql: SpoolSql) -> None:
+    """It is never returned by the clock alone: the recipient may have it. What came later is."""
+    seen(connection, connected=True)
+    sql.accept(connection, [entry(1, ORAN)], EPOCH_MS)
+    seen(connection, connected=False)
+    sql.accept(connection, [entry(2, ORAN)], EPOCH_MS)
+    assert overdue(connection) == [message_id(2)]
+    late = store.unwarned(connection, EPOCH_MS + DAY_MS, MOST)
+    assert [due.in_doubt for due in late] == [True, False]
+
+
+def test_after_a_crash_every_connected_facility_may_have_seen_everything(
+    connection: Connection, sql: SpoolSql
+) -> None:
+    seen(connection, connected=True)
+    seen(connection, connected=False, facility="clinique-sud")
+    sql.accept(connection, [entry(1, ORAN), entry(2, SUD)], EPOCH_MS)
+    store.all_left(connection, EPOCH_MS + 1)
+    assert overdue(connection) == [message_id(2)]
+
+
+def test_a_sender_is_warned_once(connection: Connection, sql: SpoolSql) -> None:
+    sql.accept(connection, [entry(1, ORAN, warn_after_ms=1_000), entry(2, ORAN)], EPOCH_MS)
+    assert store.unwarned(connection, EPOCH_MS + 999, MOST) == []
+    (due,) = store.unwarned(connection, EPOCH_MS + 1_000, MOST)
+    assert due.id == message_id(1)
+    store.mark_warned(connection, [due.seq])
+    assert store.unwarned(connection, EPOCH_MS + 1_000, MOST) == []
+    assert [one.id for one in store.unwarned(connection, EPOCH_MS + DAY_MS, MOST)] == [message_id(2)]
+
+
+@pytest.mark.parametrize(
+    ("connected", "in_doubt", "code"),
+    [(True, True, Delay.WAITING), (False, True, Delay.IN_DOUBT), (False, False, Delay.OFFLINE)],
+)
+def test_a_warning_says_why(connected: bool, in_doubt: bool, code: Delay) -> None:
+    due = store.Due(1, "chu-oran", ORAN, ALGER, message_id(1), 0, in_doubt)
+    told = store.late_news(due, EPOCH_MS, connected=connected)
+    assert (told.facility, told.recipient, told.state, told.code) == ("chu-alger", ORAN, State.DELAYED, code)
+
+
+# ── forgetting ─────────────────────────────────────────────────────────────────────────────
+
+
+def forget(connection: Connection, before_ms: int = EPOCH_MS + 1) -> set[int]:
+    """Forget, and return the numbers of what is left in the ledger."""
+    store.forget(connection, before_ms, MOST)
+    return {int.from_bytes(row, "big") for row in connection.execute(select(ledger.c.id)).scalars()}
+
+
+def test_only_what_is_finished_and_told_is_forgotten(connection: Connection, sql: SpoolSql) -> None:
+    batch = [entry(1, ORAN), entry(2, ORAN), entry(3, ORAN), entry(4, ORAN, "labo@chu-oran")]
+    sql.accept(connection, batch, EPOCH_MS)
+    sql.accept(connection, [entry(5, ORAN)], EPOCH_MS + 1)
+    delivered(sql, connection, 1, 2)
+    told = store.news_for(connection, "chu-alger", 0, MOST)
+    assert forget(connection) == {1, 2, 3, 4, 5}, "nothing was read by the sender yet"
+    store.take_events(connection, "chu-alger", told[0].seq)
+    assert forget(connection) == {2, 3, 4, 5}
+    delivered(sql, connection, 4, 5)
+    rest = store.news_for(connection, "chu-alger", 0, MOST)
+    store.take_events(connection, "chu-alger", rest[-1].seq)
+    assert forget(connection) == {3, 5}, "3 waits in the spool, 5 is too young"
+    assert forget(connection, EPOCH_MS + 2) == {3}
+    assert [one.id for one in store.news_for(connection, "chu-alger", 0, MOST)] == []
+    assert queued(sql, connection) == [message_id(3)]
+
+
+def test_forgetting_goes_in_steps(connection: Connection, sql: SpoolSql) -> None:
+    sql.accept(connection, [entry(number, returns=()) for number in range(5)], EPOCH_MS)
+    assert store.forget(connection, EPOCH_MS + 1, 3) == 3
+    assert store.forget(connection, EPOCH_MS + 1, 3) == 2
+    assert store.forget(connection, EPOCH_MS + 1, 3) == 0
+
+
+# ── attachments, and looking ───────────────────────────────────────────────────────────────
+
+
+def test_files_are_needed_until_the_last_recipient_has_them(connection: Connection, sql: SpoolSql) -> None:
+    sql.accept(connection, [entry(1, ORAN, SUD, files=1, message=b"with files"), entry(2, ORAN)], EPOCH_MS)
+    assert store.messages_with_files(connection) == [b"with files"]
+    assert not store.undelivered_files(connection, message_id(2))
+    delivered(sql, connection, 1)
+    assert store.undelivered_files(connection, message_id(1))
+    (row,) = sql.queue(connection, "clinique-sud", 0, 0, MOST)
+    sql.conclude(connection, [(row.seq, news(1, State.DELIVERED, SUD))])
+    assert not store.undelivered_files(connection, message_id(1))
+    assert store.messages_with_files(connection) == []
+
+
+def test_queues_are_shown_longest_first(connection: Connection, sql: SpoolSql) -> None:
+    sql.accept(connection, [entry(1, ORAN, SUD, message=b"12345"), entry(2, SUD, message=b"123")], EPOCH_MS)
+    assert store.depths(connection) == [
+        store.Depth("clinique-sud", 2, 8, EPOCH_MS),
+        store.Depth("chu-oran", 1, 5, EPOCH_MS),
+    ]
+    assert store.track(connection, message_id(77)) == []

@@ -1,0 +1,198 @@
+"""What time does to messages, on a clock that the test moves and a real database."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+import pytest
+
+from config.hub import HubSettings, Retention
+from crypto import filestream
+from hub.files.errors import AttachmentMissing
+from hub.spool import store
+from hub.spool.store import Entry, News
+from hub.sweeper import HOUSEKEEPING_ROUNDS, ROUND_S, Sweeper
+from protocols.link.envelope import AttachmentRef, Envelope, Priority, SealedMessage, State, encode
+from tests.hub.hubs import ALGER, DAY_MS, EPOCH_MS, ORAN, SUD, Rest, entry, message_id, open_hub
+
+MOST = 1_000
+
+
+@pytest.fixture
+def sweeper(rest: Rest) -> Sweeper:
+    return Sweeper(rest.core)
+
+
+def accept(rest: Rest, *entries: Entry) -> None:
+    rest.sql(lambda connection: rest.core.sql.accept(connection, entries, rest.clock.now_ms()))
+
+
+def presence(rest: Rest, facility: str, *, connected: bool) -> None:
+    rest.sql(lambda c: store.note_presence(c, facility, EPOCH_MS, connected=connected, software="node"))
+
+
+def told(rest: Rest) -> list[tuple[int, str, State, str]]:
+    found: Sequence[News] = rest.sql(lambda c: store.news_for(c, "chu-alger", 0, MOST))
+    return [(int.from_bytes(one.id, "big"), one.recipient, one.state, one.code) for one in found]
+
+
+def waiting(rest: Rest, facility: str = "chu-oran") -> list[int]:
+    rows = rest.sql(lambda c: rest.core.sql.queue(c, facility, 0, 0, MOST))
+    return [int.from_bytes(row.id, "big") for row in rows]
+
+
+def test_nothing_happens_before_its_time(rest: Rest, sweeper: Sweeper) -> None:
+    accept(rest, entry(1, ORAN))
+    rest.time.advance(DAY_MS * 0.79 / 1000)
+    rest.run(sweeper.round())
+    assert (told(rest), waiting(rest)) == ([], [1])
+
+
+def test_late_is_warned_once_and_expired_comes_back_once(rest: Rest, sweeper: Sweeper) -> None:
+    accept(rest, entry(1, ORAN))
+    rest.time.advance(DAY_MS * 0.8 / 1000)
+    for _ in range(3):
+        rest.run(sweeper.round())
+    warning = (1, ORAN, State.DELAYED, "recipient-offline")
+    assert (told(rest), waiting(rest)) == ([warning], [1])
+    rest.time.advance(DAY_MS * 0.2 / 1000)
+    for _ in range(3):
+        rest.run(sweeper.round())
+    assert told(rest) == [warning, (1, ORAN, State.RETURNED, "expired")]
+    assert waiting(rest) == []
+
+
+def test_a_connected_recipient_settles_it_itself(rest: Rest, sweeper: Sweeper) -> None:
+    presence(rest, "chu-oran", connected=True)
+    accept(rest, entry(1, ORAN), entry(2, SUD))
+    rest.time.advance(2 * DAY_MS / 1000)
+    rest.run(sweeper.round())
+    assert waiting(rest) == [1]
+    assert (2, SUD, State.RETURNED, "expired") in told(rest)
+
+
+def test_what_may_have_been_delivered_is_never_returned_by_the_clock(rest: Rest, sweeper: Sweeper) -> None:
+    presence(rest, "chu-oran", connected=True)
+    accept(rest, entry(1, ORAN))
+    presence(rest, "chu-oran", connected=False)
+    accept(rest, entry(2, ORAN))
+    rest.time.advance(2 * DAY_MS / 1000)
+    for _ in range(3):
+        rest.run(sweeper.round())
+    assert waiting(rest) == [1]
+    assert (1, ORAN, State.DELAYED, "in-doubt") in told(rest)
+    assert (2, ORAN, State.RETURNED, "expired") in told(rest)
+    assert not any(number == 1 and state is State.RETURNED for number, _, state, _ in told(rest))
+
+
+def test_a_round_whose_work_vanishes_between_look_and_write_does_nothing(
+    rest: Rest, sweeper: Sweeper
+) -> None:
+    """The recipient connects just then. A round that failed here would be the sweeper's last."""
+    accept(rest, entry(1, ORAN))
+    rest.time.advance(2 * DAY_MS / 1000)
+    database, look = rest.core.database, rest.core.database.read
+
+    def connecting(operation: object) -> object:
+        found = look(operation)  # type: ignore[arg-type, var-annotated]  # passed on as it came
+        return found.addCallback(lambda due: (presence(rest, "chu-oran", connected=True), due)[1])
+
+    database.read = connecting  # type: ignore[method-assign, assignment]  # the race, made to happen
+    rest.run(sweeper._return_expired())
+    database.read = look  # type: ignore[method-assign]  # as it was
+    assert (told(rest), waiting(rest)) == ([], [1])
+
+
+def test_a_cut_between_rounds_loses_nothing(rest: Rest) -> None:
+    """A new sweeper, as after a restart, does what is left, and nothing twice."""
+    accept(rest, *(entry(number, ORAN) for number in range(5)))
+    rest.time.advance(2 * DAY_MS / 1000)
+    rest.run(Sweeper(rest.core)._return_expired())
+    rest.run(Sweeper(rest.core).round())
+    assert sorted(number for number, _, state, _ in told(rest) if state is State.RETURNED) == [0, 1, 2, 3, 4]
+
+
+def test_a_clock_that_jumps_back_returns_nothing_early(rest: Rest, sweeper: Sweeper) -> None:
+    accept(rest, entry(1, ORAN))
+    rest.time.advance(2 * DAY_MS / 1000)
+    rest.clock.skew_ms = -2 * DAY_MS
+    rest.run(sweeper.round())
+    assert (told(rest), waiting(rest)) == ([], [1])
+
+
+def test_traces_are_forgotten_after_their_time_and_only_if_finished(rest: Rest, sweeper: Sweeper) -> None:
+    accept(rest, entry(1, ORAN, valid_for_ms=1_000 * DAY_MS), entry(2))
+    rest.run(sweeper.round())
+    assert rest.sql(lambda c: len(store.track(c, message_id(2)))) == 1
+    rest.time.advance(401 * DAY_MS / 1000)
+    for _ in range(HOUSEKEEPING_ROUNDS):
+        rest.run(sweeper.round())
+    assert rest.sql(lambda c: len(store.track(c, message_id(2)))) == 0
+    assert rest.sql(lambda c: len(store.track(c, message_id(1)))) == 1
+    assert waiting(rest) == [1]
+
+
+# ── attachments ────────────────────────────────────────────────────────────────────────────
+
+
+def stored_file(rest: Rest, number: int) -> AttachmentRef:
+    """Store an attachment of chu-alger, as an upload does."""
+    sealed = filestream.seal_chunk(bytes(32), 0, last=True, plain=b"scan")
+    root = filestream.RootHash()
+    root.add(filestream.leaf_hash(0, sealed))
+    ref = AttachmentRef(message_id(number), 4, root.digest())
+    files = rest.core.files
+
+    async def upload() -> None:
+        await files.open_upload("chu-alger", ref.id, ref.size, ref.root)
+        await files.append("chu-alger", ref.id, 0, [sealed])
+        await files.finish("chu-alger", ref.id)
+
+    rest.run(upload())
+    return ref
+
+
+def has(rest: Rest, ref: AttachmentRef) -> bool:
+    async def ask() -> bool:
+        try:
+            return len(await rest.core.files.read("chu-alger", ref.id, 0, 1)) == 1
+        except AttachmentMissing:
+            return False
+
+    return rest.run(ask())
+
+
+def message_with(ref: AttachmentRef, number: int) -> bytes:
+    envelope = Envelope(
+        version=1,
+        id=message_id(number),
+        sender=ALGER,
+        recipients=(ORAN,),
+        kind="file",
+        priority=Priority.ROUTINE,
+        created_ms=EPOCH_MS,
+        valid_for_ms=DAY_MS,
+        commitment=bytes(32),
+        attachments=(ref,),
+    )
+    return encode(SealedMessage(encode(envelope), secrets.token_bytes(40), (), 1, bytes(64)))
+
+
+def test_files_go_only_when_old_and_no_waiting_message_names_them(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    settings = HubSettings(retention=Retention(attachments_s=3_600.0))
+    with open_hub(tmp_path_factory.mktemp("hub"), settings) as rest:
+        wanted, orphan = stored_file(rest, 1), stored_file(rest, 2)
+        long_ms = 10 * DAY_MS
+        accept(rest, entry(1, ORAN, files=1, message=message_with(wanted, 1), valid_for_ms=long_ms))
+        rest.run(Sweeper(rest.core).sweep_files())
+        assert (has(rest, wanted), has(rest, orphan)) == (True, True), "the message may still be on its way"
+        rest.time.advance(3 * 3_600)
+        rest.run(Sweeper(rest.core).sweep_files())
+        assert (has(rest, wanted), has(rest, orphan)) == (True, False)
+
+
+def test_rounds_come_often_enough() -> None:
+    assert ROUND_S * HOUSEKEEPING_ROUNDS <= 3_600
