@@ -1,7 +1,7 @@
 """The programs at each facility: they put messages, and take or refuse what arrives.
 
-They are as careless as real ones: they use a key again, sometimes for something else, ask again when no answer
-came, and leave what arrived lying for a while.
+They are as careless as real ones: they use a key again, sometimes for something else, ask again when no
+answer came, and leave what arrived lying for a while.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ class Application:
         """Take all that waits, every time: the end of a world."""
 
     def begin(self, messages: int, within_s: float) -> None:
-        """Plan what will be put; ``messages`` of them in bursts, and begin to take."""
-        at_s = 0.0
+        """Plan what will be put; ``messages`` of them rather in bursts, and begin to take."""
         for number in range(messages):
-            if self._random.random() < 0.5:
-                at_s = self._random.uniform(0, within_s)
+            at_s = self._world.moment_s(self._random, within_s)
             self._world.clock.callLater(at_s, self._put, f"{self._node.name}-{number}")
         self._world.clock.callLater(self._random.uniform(0, self._patience_s), self._take)
 
     # ── sending ────────────────────────────────────────────────────────────────────────
 
     def _put(self, token: str) -> None:
-        letter = letters.write(self._random, self._node.name, token, with_files=self._with_files)
+        letter = letters.write(
+            self._random, self._node.name, token, self._world.facilities, with_files=self._with_files
+        )
         with_keys = [earlier for earlier in self._written if earlier.key]
         if with_keys and self._random.random() < 0.15:
             letter = self._random.choice(with_keys)
@@ -110,9 +110,9 @@ class Application:
 
     def _take(self) -> None:
         node = self._node
-        if node.up:
+        if node.up and self._world.invariant.waits(node.name):
             node.life.enter(lambda: spawn(self._conclude(), self._failed))
-        wait_s = 1.0 if self.everything else self._random.uniform(0, 2 * self._patience_s)
+        wait_s = 0.2 if self.everything else self._random.uniform(0, 2 * self._patience_s)
         self._world.clock.callLater(wait_s, self._take)
 
     async def _conclude(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from tests.simulation.machines import FACILITIES, Machine
+from tests.simulation.machines import Machine
 from tests.simulation.pipes import Pipe
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ class Faults:
 
     def plan(self, within_s: float) -> None:
         """Put faults on the clock: none in some schedules, many in others."""
-        for _ in range(self._random.randint(0, self._random.choice((0, 3, MOST)))):
+        for _ in range(self._random.randint(0, self._random.choice((2, 5, MOST)))):
             kind = self._random.choice(self._kinds)
-            self._world.clock.callLater(self._random.uniform(0, within_s), kind)
+            self._world.clock.callLater(self._world.moment_s(self._random, within_s), kind)
         if self._random.random() < 0.2:
             node = self._random.choice(self._world.machines.nodes)
             node.clock.skew_ms = node.skew_ms = self._random.choice((-DAY_MS, DAY_MS))
@@ -49,6 +49,7 @@ class Faults:
         world = self._world
         world.armed.clear()
         world.network.weather.calm()
+        world.network.unstall()
         world.machines.hub.full = False
         for machine in world.machines.all:
             machine.pace.slowness, machine.pace.fault_rate = 1.0, 0.0
@@ -156,7 +157,7 @@ class Faults:
     # ── administration ─────────────────────────────────────────────────────────────────
 
     def _suspend(self) -> None:
-        facility = self._random.choice(sorted(FACILITIES))
+        facility = self._random.choice(self._world.facilities)
         self._note(f"{facility} is suspended", "suspended")
         self._suspended.add(facility)
         self._world.machines.hub.set_suspended(facility, suspended=True)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from nodes.link.outbox import FINAL, Put
+from protocols.link import limits
 from protocols.link.envelope import State
 from tests.simulation.letters import Letter
 from tests.simulation.machines import HubMachine, Machine, Machines, NodeMachine
@@ -166,7 +167,9 @@ class Invariant:
         for row in rows:
             self._inbox_seen[node.name] = row[0]
             self._arrived(node, tables, row)
-        for identifier, recipient, number in tables.all("SELECT id, recipient, state FROM inbox"):
+        for identifier, recipient, number in tables.all(
+            "SELECT id, recipient, state FROM inbox ORDER BY seq"
+        ):
             copy, state = (identifier, recipient), State(number)
             before = self._came[copy]
             if before is not state:
@@ -205,7 +208,7 @@ class Invariant:
     # ── the hub ────────────────────────────────────────────────────────────────────────
 
     def _hub(self, tables: _Tables) -> None:
-        for identifier, recipients in tables.all("SELECT id, recipients FROM ledger"):
+        for identifier, recipients in tables.all("SELECT id, recipients FROM ledger ORDER BY rowid"):
             if identifier not in self._ledger:
                 self._ledger[identifier] = tuple(recipients.split())
                 self._trace.note("hub", f"{self._sent[identifier].token} accepted")
@@ -214,7 +217,9 @@ class Invariant:
         if len(waiting) != len(self._spool):
             raise Broken("a message is in the hub's spool twice for one recipient")
         fresh: list[_Copy] = []
-        for identifier, recipient, state in tables.all("SELECT id, recipient, state FROM events"):
+        for identifier, recipient, state in tables.all(
+            "SELECT id, recipient, state FROM events ORDER BY seq"
+        ):
             copy = identifier, recipient
             states = self._news.setdefault(copy, set())
             if State(state) not in states:
@@ -243,6 +248,20 @@ class Invariant:
             raise Broken(f"{self._name(copy)} is both delivered and returned")
         if returned and copy in self._spool:
             raise Broken(f"{self._name(copy)} was returned, and the hub still holds it")
+
+    def waits(self, node: str) -> bool:
+        """Return whether something in the inbox of ``node`` was not taken yet."""
+        return any(
+            state is State.DELIVERED and recipient.endswith(f"@{node}")
+            for (_, recipient), state in self._came.items()
+        )
+
+    @property
+    def with_attachments(self) -> bool:
+        """Some message has, or may have had, chunks at the hub."""
+        return any(
+            letter.files or len(letter.body) > limits.INLINE_BODY_BYTES for letter in self._letters.values()
+        )
 
     # ── at rest ────────────────────────────────────────────────────────────────────────
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final
@@ -35,17 +35,18 @@ class Letter:
     """Its key belongs to another one."""
 
 
-def write(random: Random, node: str, token: str, *, with_files: float) -> Letter:
-    """Make one up."""
+def write(random: Random, node: str, token: str, facilities: Sequence[str], *, with_files: float) -> Letter:
+    """Make one up, for one or more of these facilities (a group may name others)."""
     sender = f"{random.choice(FACILITIES[node])}@{node}"
-    mailboxes = [f"{box}@{facility}" for facility, boxes in FACILITIES.items() for box in boxes]
+    mailboxes = [f"{box}@{facility}" for facility in facilities for box in FACILITIES[facility]]
+    groups = [name for name, members in GROUPS.items() if set(members) <= set(mailboxes)]
     chance = random.random()
     if chance < 0.7:
         recipients = [random.choice(mailboxes)]
     elif chance < 0.88:
-        recipients = random.sample(mailboxes, random.randint(2, 4))
+        recipients = random.sample(mailboxes, random.randint(2, 3))
     else:
-        recipients = [f"{random.choice(tuple(GROUPS))}@group"]
+        recipients = [f"{random.choice(groups)}@group"]
     if random.random() < 0.02:
         recipients.append("nobody@oran")
     files = {}

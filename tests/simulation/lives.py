@@ -93,7 +93,7 @@ class Pace:
 
 
 class Disk(ClockExecutor):
-    """Runs the blocking work of one process; ``done`` is called after each piece, before its result is known."""
+    """Runs the blocking work of one process; ``done`` is called before the result of each piece is known."""
 
     def __init__(self, life: Life, pace: Pace, done: Callable[[], object] = lambda: None) -> None:
         super().__init__(cast("Any", _Paced(life, pace)))

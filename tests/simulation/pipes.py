@@ -89,7 +89,7 @@ class End:
             self.life.callLater(0, self.lose, ConnectionLost("aborted"))
             self.out.cut()
 
-    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:  # noqa: N802, FBT001 - Twisted's
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:  # noqa: N802 - Twisted's
         """Pause ``producer`` while too much is under way."""
         assert streaming
         self.producer = producer
@@ -114,10 +114,11 @@ class End:
         """Tell the protocol that the connection is gone, once."""
         if not self.gone:
             self.gone = True
-            self.life.enter(self.protocol.connectionLost, Failure(why))
+            reason: Any = Failure(why)  # type: ignore[no-untyped-call]  # Twisted has no types here
+            self.life.enter(self.protocol.connectionLost, reason)
 
     def crashed(self) -> None:
-        """The process at this end is no more."""
+        """Take note that the process at this end is no more."""
         self.gone = True
         self.out.cut()
 
@@ -169,6 +170,7 @@ class _Flow:
         self.go_on()
 
     def go_on(self) -> None:
+        """Move on, if there is anything to move."""
         if self._timer is None and (self._buffer or self._loss is not None):
             wait_s = max(self._pipe.weather.wait_s(), self._stalled_until_s - self._pipe.clock.seconds())
             self._timer = self._pipe.clock.callLater(wait_s, self._move)
@@ -279,6 +281,11 @@ class Network:
             return
         self.pipes = [pipe for pipe in self.pipes if not (pipe.node.gone and pipe.hub.gone)]
         self.pipes.append(Pipe(self._clock, self.weather, self._random, (life, protocol), answered, caller))
+
+    def unstall(self) -> None:
+        """Let everything through again."""
+        for pipe in self.pipes:
+            pipe.stall(0.0)
 
     def crashed(self, life: Life) -> None:
         """Break what a process that died had open."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,7 +32,9 @@ STEPS: Final = 400_000
 """More steps than that mean that something goes round in circles."""
 REST_S: Final = 1_500.0
 """With all faults gone, everything must be final after so long."""
-_LOOK_S: Final = 4.0
+BUSY_S: Final = 0.3
+"""How long a busy moment lasts, on average."""
+_LOOK_S: Final = 1.0
 _DAY_MS: Final = 86_400_000
 _FIELDS: Final = "wasl_fields"
 _ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -59,12 +62,14 @@ class World:
         self.seed = seed
         self.clock = TaskClock()
         self.trace = Trace(self.clock.seconds)
-        self.machines = machines
         self.lives: list[Life] = []
         self.broken: str | None = None
         self.armed: dict[str, int] = {}
         self.steps = 0
+        self._busy_s = [0.0]
         self._random = Random(seed)
+        self.machines = machines = Machines(machines.hub, machines.nodes[: self._random.choice((2, 2, 3, 4))])
+        self.facilities = [node.name for node in machines.nodes]
         self.network = Network(self.clock, Weather(self._chance("weather")), self._chance("network"))
         for machine in machines.all:
             machine.install(self, self._chance(machine.name))
@@ -109,6 +114,12 @@ class World:
             next(machine for machine in self.machines.all if machine.name == name).crash(f"at {place}")
             raise Died
 
+    def moment_s(self, random: Random, within_s: float) -> float:
+        """Return when something is to happen: rather in a busy moment, since faults matter most then."""
+        if random.random() < 0.7:
+            return min(within_s, random.choice(self._busy_s) + random.expovariate(1 / BUSY_S))
+        return random.uniform(0, within_s)
+
     # ── the schedule ───────────────────────────────────────────────────────────────────
 
     def play(self) -> Played:
@@ -125,14 +136,13 @@ class World:
         )
 
     def _play(self) -> None:
-        length_s = self._random.choice((5.0, 15.0, 40.0))
-        nodes = self._random.randint(2, len(self.applications))
+        length_s = self._random.choice((2.0, 2.0, 3.0, 3.0, 3.0, 5.0, 5.0, 12.0, 30.0))
+        self._busy_s = [self._random.uniform(0, length_s) for _ in range(self._random.randint(1, 3))]
+        most = self._random.choice((3, 6, 14))
         for machine in self.machines.all:
             self.clock.callLater(self._random.choice((0.0, self._random.uniform(0, 3))), machine.start)
-        for application in self.applications[:nodes]:
-            application.begin(self._random.randint(0, 12), length_s)
-        for application in self.applications[nodes:]:
-            application.begin(0, length_s)
+        for application in self.applications:
+            application.begin(self._random.randint(0, most), length_s)
         self.faults.plan(length_s)
         self._advance(length_s)
         self.trace.note("world", "all faults end")
@@ -157,10 +167,14 @@ class World:
 
     def _check_attachments(self) -> None:
         """Let the hub's retention pass, and look whether any attachment is left."""
+        if not self.invariant.with_attachments:
+            return
         hub = self.machines.hub
         while not hub.up:
             self._advance(self.clock.seconds() + 1)
-        hub.clock.skew_ms += int(ATTACHMENTS_KEPT_S * 1000) + _DAY_MS
+        # A file that was not touched before a crash has the time of the real clock.
+        real_ms = max(0, time.time_ns() // 1_000_000 - hub.clock.now_ms())
+        hub.clock.skew_ms += real_ms + int(ATTACHMENTS_KEPT_S * 1000) + _DAY_MS
         done: list[Any] = []
         hub.life.enter(lambda: Deferred.fromCoroutine(Sweeper(hub.core).sweep_files()).addBoth(done.append))
         while not done:
@@ -199,11 +213,12 @@ class World:
             logger.addHandler(listener)
             logger.propagate = False
             logger.setLevel(logging.WARNING)
-        globalLogPublisher.addObserver(self._twisted_logged)
+        observer: Any = self._twisted_logged
+        globalLogPublisher.addObserver(observer)
         try:
             yield
         finally:
-            globalLogPublisher.removeObserver(self._twisted_logged)
+            globalLogPublisher.removeObserver(observer)
             for logger, propagate, level in settings:
                 logger.removeHandler(listener)
                 logger.propagate = propagate
