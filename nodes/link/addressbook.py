@@ -156,8 +156,9 @@ def credentials_of(
 
 
 def _credentials(row: Any, authority: SigningPublicKey) -> tuple[statements.Credential, ...]:
+    # The statement is remembered beyond its revocation (see ``merge``), but not believed.
     found = [statements.verify(blob, authority) for blob in (row.statement, row.earlier) if blob]
-    return tuple(statement for statement in found if isinstance(statement, statements.Credential))
+    return tuple(one for one in found if isinstance(one, statements.Credential) and one.serial > row.revoked)
 
 
 def all_credentials(

@@ -339,6 +339,14 @@ def test_what_a_suspended_facility_signed_is_still_believed(hub: Hub) -> None:
     assert _trust(hub).of_serial(ORAN, 1) is not None
 
 
+def test_what_a_revoked_key_signed_is_not_believed_any_more(hub: Hub) -> None:
+    """Also when the revocation comes alone, and the entry of the credential was known before."""
+    assert _trust(hub).of_serial(ORAN, 1) is not None
+    hub.show(hub.revocation(1), active=False)
+    assert _trust(hub).of_serial(ORAN, 1) is None
+    assert _trust(hub).present(ORAN, EPOCH_MS) is None
+
+
 def test_a_serial_is_trusted_only_of_its_own_facility(hub: Hub) -> None:
     hub.show(hub.credential(4), hub.credential(3))
     trust = _trust(hub)
