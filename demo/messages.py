@@ -111,8 +111,9 @@ def order_response(request: Message) -> bytes:
 
 def results(sender: str, recipient: str, request: Message) -> bytes:
     """ORU^R01: what was measured for an order."""
-    loinc = request.get("OBR-4.1")
-    test = next(one for one in (*TESTS, TROPONIN) if one.loinc == loinc)
+    loinc, name = request.get("OBR-4.1"), request.get("OBR-4.2")
+    unknown = Test(loinc, name, "", "", "0")  # somebody tries the demo out with an order of their own
+    test = next((one for one in (*TESTS, TROPONIN) if one.loinc == loinc), unknown)
     flag = "H" if test is TROPONIN else "N"
     return build(
         header(sender, recipient, "ORU", "R01"),
