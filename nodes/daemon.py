@@ -110,7 +110,10 @@ async def _start(home: Path, reactor: Any, life: Life) -> Stop:
     running.stops.append(close)
     address = node_home.hub_address(settings, identity.hub)
     uplink = Uplink(core, TcpConnector(reactor, address.host, address.port))
-    await uplink.start()
+    try:
+        await uplink.start()
+    except StorageError as error:
+        raise StartError(str(error)) from error
 
     async def stop_uplink() -> None:
         uplink.stop()

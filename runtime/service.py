@@ -27,6 +27,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 
 from config.errors import SettingsError
@@ -83,8 +84,8 @@ def run_daemon(
 ) -> int:
     """Run the daemon ``name`` on ``reactor``, which must not be running yet; return its exit code.
 
-    ``start`` may raise StartError, SettingsError, OSError or anything else: the daemon then ends at once, and
-    whatever it had begun is its own to clean up. Main thread only; signal handlers are put back afterwards.
+    ``start`` may raise StartError, SettingsError, OSError, CannotListenError or anything else: the daemon then
+    ends at once, and whatever it had begun is its own to clean up. Main thread only; signal handlers are put back afterwards.
     """
     running = _Running(name, start, reactor, Supervisor(environment), stop_timeout_s)
     with _signals(lambda number: reactor.callFromThread(running.signalled, number)):
@@ -140,7 +141,7 @@ class _Running:
             return await self._starting
         except SettingsError as error:
             self._not_started(EXIT_SETTINGS, str(error))
-        except (StartError, OSError) as error:
+        except (StartError, CannotListenError, OSError) as error:
             event(_LOG, logging.DEBUG, "start failed", cause=error)
             self._not_started(EXIT_FAILED, str(error))
         except CancelledError:
