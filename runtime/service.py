@@ -84,8 +84,9 @@ def run_daemon(
 ) -> int:
     """Run the daemon ``name`` on ``reactor``, which must not be running yet; return its exit code.
 
-    ``start`` may raise StartError, SettingsError, OSError, CannotListenError or anything else: the daemon then
-    ends at once, and whatever it had begun is its own to clean up. Main thread only; signal handlers are put back afterwards.
+    ``start`` may raise StartError, SettingsError, OSError, CannotListenError or anything else: the daemon
+    then ends at once, and whatever it had begun is its own to clean up. Main thread only; signal handlers are
+    put back afterwards.
     """
     running = _Running(name, start, reactor, Supervisor(environment), stop_timeout_s)
     with _signals(lambda number: reactor.callFromThread(running.signalled, number)):
