@@ -46,6 +46,21 @@ def known(connection: Connection, opened: Opened) -> Outcome | None:
     return None if given is None else _again(given, opened)
 
 
+def repeated(
+    connection: Connection, identifier: bytes, sender: str, recipient: str, digest: bytes
+) -> Outcome | None:
+    """Return the answer that this very message got before, whether or not it could be opened today."""
+    row = connection.execute(
+        select(inbox.c.receipt).where(
+            inbox.c.id == identifier,
+            inbox.c.sender == sender,
+            inbox.c.recipient == recipient,
+            inbox.c.digest == digest,
+        )
+    ).one_or_none()
+    return None if row is None else Outcome(State.DELIVERED, "", row.receipt, fresh=False)
+
+
 @dataclass(frozen=True, slots=True)
 class _Given:
     """What was answered to a message, and to which content."""

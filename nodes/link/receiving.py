@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred
 
+from crypto.sealing import message_digest
 from nodes.link import arrivals
 from nodes.link.arrivals import Arrival
 from nodes.link.core import LinkCore
@@ -114,7 +115,9 @@ class Receiving:
         return await self._session.fetching.fetch(opened)
 
     async def _commit(self, ready: list[Arrival]) -> None:
-        if not ready:
+        # What this session has not given to the database when it ends belongs to the next one, which may
+        # answer otherwise: what is in time now can be too late then, and must not come in behind that answer.
+        if not ready or not self._session.link.session.open:
             return
         core = self._core
         now_ms = core.clock.now_ms()
@@ -170,9 +173,24 @@ class Receiving:
         )
 
     async def _reject(self, delivery: f.Delivery, rejected: Rejected) -> None:
+        """Refuse a delivery, unless it is here already: keys that changed since take nothing back."""
         identifier = b""
         with contextlib.suppress(RemoteError):
-            identifier = decode_envelope(decode_message(delivery.message).envelope).id
+            message = decode_message(delivery.message)
+            envelope = decode_envelope(message.envelope)
+            identifier = envelope.id
+            earlier = await self._core.database.read(
+                partial(
+                    arrivals.repeated,
+                    identifier=identifier,
+                    sender=envelope.sender,
+                    recipient=delivery.recipient,
+                    digest=message_digest(message.envelope, message.sealed),
+                )
+            )
+            if earlier is not None:
+                self._say([f.Taking(delivery.sequence, earlier.state, earlier.code, earlier.receipt)])
+                return
         await self._answer_rejected(delivery.sequence, identifier, rejected, None)
 
     async def _answer_rejected(

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from twisted.internet.defer import Deferred
 
 from crypto import filestream, sealing
+from crypto import identity as statements
 from crypto.keys import SigningPrivateKey
 from nodes.link import facts, files, inbox, outbox, tables
 from protocols.link import frames as f
@@ -236,6 +237,24 @@ def test_a_repeat_after_a_cut_gets_the_same_receipt(hub: HubEnd) -> None:
     hub.station.advance(5)
     hub.say(f.Deliver((letter.delivery(7),)))
     assert takings(hub) == [first]
+
+
+def test_a_repeat_from_a_sender_who_was_put_out_meanwhile_gets_the_same_receipt(hub: HubEnd) -> None:
+    """Delivered is delivered: it must not come back to its sender as well, whatever became of the keys."""
+    network = hub.station.network
+    letter = Letter(network, sender="labo@chu-oran")
+    hub.say(f.Deliver((letter.delivery(7),)))
+    (first,) = takings(hub)
+    revocation = statements.issue(network.authority, statements.Revocation("chu-oran", 1, EPOCH_MS, ""))
+    entry = network.entry("chu-oran", ("cardio", "labo"), version=5)
+    entry = msgspec.structs.replace(entry, statements=(*entry.statements, revocation), active=False)
+    hub.again()
+    hub.station.advance(5)
+    hub.say(f.Directory((entry,), complete=True), f.Deliver((letter.delivery(7),)))
+    assert takings(hub) == [first]
+    fresh = Letter(network, sender="labo@chu-oran", body=b"after")
+    hub.say(f.Deliver((fresh.delivery(8),)))
+    assert [taking.code for taking in takings(hub)] == ["unknown-signer"]
 
 
 def test_bad_and_good_deliveries_are_answered_in_order(hub: HubEnd) -> None:
