@@ -14,6 +14,8 @@ and grows for as long as the load lasts; measured, it was no better for the comm
 Every file that belongs to the database (``-wal``, ``-shm``) is SQLite's; nobody else opens or removes them.
 """
 
+import contextlib
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -50,7 +52,12 @@ _UNAVAILABLE = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqli
 
 
 def prepare(engine: Engine) -> None:
-    """Make every connection of ``engine`` (a file's, not yet used) hold what the module promises."""
+    """Make every connection of ``engine`` (a file's, not yet used) hold what the module promises.
+
+    A file that is not there yet is made first, mode 0600; SQLite gives its log the same mode.
+    """
+    with contextlib.suppress(OSError):  # SQLite will say what is wrong with the place
+        os.close(os.open(str(engine.url.database), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
 

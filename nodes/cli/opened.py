@@ -14,6 +14,7 @@ from config.node import NodeSettings
 from nodes import home as node_home
 from nodes.link.errors import NodeError
 from nodes.link.identity import Identity, load_identity
+from protocols.errors import RemoteProtocolError
 from runtime import migrations
 from runtime.cli import EXIT_USAGE, fail
 from runtime.home import HomeError, poke
@@ -48,5 +49,5 @@ def opened_node(home: Path) -> Iterator[OpenedNode]:
             engine.dispose()
     except SettingsError as error:
         fail(str(error), EXIT_USAGE)
-    except (NodeError, HomeError, StorageError) as error:
+    except (NodeError, HomeError, StorageError, RemoteProtocolError) as error:
         fail(str(error))

@@ -15,10 +15,12 @@ from nodes import home as node_home
 from nodes.cli import home_option, json_option
 from nodes.cli.opened import OpenedNode, opened_node
 from nodes.cli.watching import watch
-from nodes.gateways.drafting import kind_of, sender_of
+from nodes.gateways.drafting import kind_of, patient_of, sender_of
 from nodes.link import addressbook, files, outbox
 from nodes.link.ids import id_text
-from protocols.link.envelope import Priority, State
+from protocols.hl7.header import read_header
+from protocols.hl7.priority import is_stat
+from protocols.link.envelope import FILE_KIND, Priority, State
 from runtime.cli import EXIT_NO_DAEMON, EXIT_TIMED_OUT, EXIT_USAGE, facts, fail, say, seconds
 from runtime.transactions import read, transact
 
@@ -37,9 +39,13 @@ BODY_BYTES: Final = 64 * 1024 * 1024
 )
 @click.option("--from", "sender", metavar="MAILBOX", help="Default: this facility's first mailbox.")
 @click.option("--id", "key", help="Your own key: sent again with the same content, it is the same message.")
-@click.option("--subject", default="", help="Sealed; the hub does not see it.")
-@click.option("--patient", default="", help="Sealed; the hub does not see it.")
-@click.option("--priority", type=click.Choice(["stat", "routine"]), default="routine", show_default=True)
+@click.option(
+    "--subject", help="Sealed; the hub does not see it. Default: the patient's name in the message."
+)
+@click.option("--patient", help="Sealed; the hub does not see it. Default: PID-3 of the message.")
+@click.option(
+    "--priority", type=click.Choice(["stat", "routine"]), help="Default: what the message says, else routine."
+)
 @click.option("--hl7", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="An HL7 message.")
 @click.option(
     "--file", "paths", multiple=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -95,7 +101,7 @@ def _wait(node: OpenedNode, put: outbox.Put, options: dict[str, Any]) -> None:
 def _put(node: OpenedNode, options: dict[str, Any]) -> outbox.Put:
     body = _body(options["hl7"])
     sender = read(node.engine, lambda c: sender_of(c, node.identity.facility, options["sender"]))
-    kind = kind_of(None, body)
+    kind, patient, subject, stat = _read(body)
     if options["valid_for"] is None:
         valid_for_ms = node_home.valid_for_ms(node.settings.messages, kind)
     else:
@@ -110,9 +116,9 @@ def _put(node: OpenedNode, options: dict[str, Any]) -> outbox.Put:
         kind=kind,
         prepared=prepared,
         key=options["key"],
-        subject=options["subject"],
-        patient=options["patient"],
-        priority=Priority.STAT if options["priority"] == "stat" else Priority.ROUTINE,
+        subject=subject if options["subject"] is None else options["subject"],
+        patient=patient if options["patient"] is None else options["patient"],
+        priority=_priority(options["priority"], stat=stat),
         valid_for_ms=valid_for_ms,
     )
     try:
@@ -123,6 +129,21 @@ def _put(node: OpenedNode, options: dict[str, Any]) -> outbox.Put:
     if not put.fresh:
         files.discard(node.home, prepared.files)
     return put
+
+
+def _read(body: bytes) -> tuple[str, str, str, bool]:
+    """Return (kind, patient, subject, whether it asks to be stat) of what is sent; MalformedMessage."""
+    if not body:
+        return FILE_KIND, "", "", False
+    header = read_header(body)
+    patient, subject = patient_of(header, body)
+    return kind_of(None, body), patient, subject, is_stat(header, body)
+
+
+def _priority(wanted: str | None, *, stat: bool) -> Priority:
+    if wanted is None:
+        return Priority.STAT if stat else Priority.ROUTINE
+    return Priority[wanted.upper()]
 
 
 def _body(path: Path | None) -> bytes:
