@@ -7,6 +7,7 @@ UIDs are 2.25 followed by a UUID (PS3.5 B.2), so they need no registered root.
 
 import struct
 from functools import lru_cache
+from math import floor
 from typing import Final
 from uuid import uuid4
 
@@ -102,7 +103,7 @@ def _grey(x: float, y: float) -> int:
         return 8
     grey = 150 - int(30 * abs(x))
     if ((abs(x) - 0.42) / 0.30) ** 2 + ((y - 0.02) / 0.68) ** 2 < 1:
-        grey = 45 + (38 if int((y + 0.35 * abs(x)) * 14) % 3 == 0 else 0)
+        grey = 45 + (38 if floor((y + 0.35 * abs(x)) * 14) % 3 == 0 else 0)
     if abs(x) < 0.09:  # noqa: PLR2004 - the spine
-        grey = 205 + (15 if int(y * 18) % 2 else 0)
+        grey = 205 + (15 if floor(y * 18) % 2 else 0)
     return grey
