@@ -131,7 +131,7 @@ def load_identity(home: Path) -> Identity:
             file.credential,
             keys,
         )
-    except (CryptoError, msgspec.MsgspecError) as fault:
+    except (CryptoError, msgspec.MsgspecError, UnicodeDecodeError) as fault:
         raise NodeError("identity", f"{path}: {fault}") from None
 
 

@@ -1,5 +1,6 @@
 """Who this node is: written and read back; a damaged file is named, and nothing else happens."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -152,3 +153,19 @@ def test_the_keys_of_another_node_are_refused(tmp_path: Path, joined: Identity) 
     with pytest.raises(NodeError, match="other keys") as caught:
         load_identity(tmp_path)
     assert caught.value.code == "identity"
+
+
+def test_an_identity_with_any_byte_spoilt_is_refused_or_read(tmp_path: Path, joined: Identity) -> None:
+    """A spoilt byte is a clear refusal, never another kind of error."""
+    save_keys(tmp_path, joined.keys)
+    save_identity(tmp_path, joined)
+    path = tmp_path / "identity.json"
+    whole = path.read_bytes()
+    refused = 0
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + b"\xb1" + whole[at + 1 :])
+        with contextlib.suppress(NodeError):
+            load_identity(tmp_path)
+            continue
+        refused += 1
+    assert refused > len(whole) // 2
