@@ -10,6 +10,9 @@ import pytest
 from tests.integration.network import Network
 from tests.integration.template import FACILITIES, make_template
 
+TIMEOUT_S = 300
+"""For a test that starts processes on a busy machine; each wait in it has its own, shorter deadline."""
+
 NewNetwork = Callable[..., Network]
 _open: list[Network] = []
 
@@ -18,6 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.integration)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(TIMEOUT_S))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -25,7 +25,7 @@ from tests.integration.waiting import wait_until
 
 PROJECT = Path(__file__).parents[2]
 READY = b'"event": "ready"'
-START_S = 40.0
+START_S = 90.0
 STOP_S = 20.0
 
 
@@ -122,7 +122,7 @@ class Daemon:
             self.stop()
         self.start(crash_at)
 
-    def wait_dead(self, timeout_s: float = 30.0) -> int:
+    def wait_dead(self, timeout_s: float = 60.0) -> int:
         """Wait for its end; returns the exit code (negative: the signal)."""
         assert self._process is not None
         return self._process.wait(timeout_s)

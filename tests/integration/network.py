@@ -57,7 +57,7 @@ class Node(Daemon):
             )
         (self.home / "node.toml").write_text(text + more, encoding="utf-8")
 
-    def wait_connected(self, timeout_s: float = 30.0) -> None:
+    def wait_connected(self, timeout_s: float = 60.0) -> None:
         """Wait until the session to the hub is open and the directory is up to date."""
         wait_until(f"{self.facility} is connected", lambda: self.get("/readyz")[0] == 200, timeout_s)
 
@@ -69,7 +69,7 @@ class Node(Daemon):
         """Return the states of a message's history, in order."""
         return [line["state"] for line in self.ask("track", identifier)["history"]]
 
-    def wait_state(self, identifier: str, wanted: str, timeout_s: float = 30.0) -> None:
+    def wait_state(self, identifier: str, wanted: str, timeout_s: float = 60.0) -> None:
         """Wait until the tables of this node say that every copy of the message is ``wanted``."""
         raw = bytes.fromhex(identifier.replace("-", ""))
         number = {"accepted": 1, "delivered": 3, "processed": 4, "refused": 5, "returned": 6}[wanted]

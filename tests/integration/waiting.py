@@ -11,7 +11,7 @@ EVERY_S = 0.05
 T = TypeVar("T")
 
 
-def wait_until(what: str, found: Callable[[], T], timeout_s: float = 20.0, every_s: float = EVERY_S) -> T:
+def wait_until(what: str, found: Callable[[], T], timeout_s: float = 40.0, every_s: float = EVERY_S) -> T:
     """Return the first true answer of ``found``; AssertionError naming ``what`` if none."""
     deadline_s = time.monotonic() + timeout_s
     while True:
