@@ -25,8 +25,8 @@ from runtime.tasks import spawn
 ROUND_S: Final = 3_600.0
 FIRST_S: Final = 30.0
 ROWS: Final = 500
-ORPHAN_AGES_S: Final = {files.OUTGOING: 3_600.0, INCOMING: 7 * 86_400.0}
-"""A half-fetched attachment may wait a week for its hub to come back."""
+ORPHAN_AGES_S: Final = {files.OUTGOING: 86_400.0, INCOMING: 7 * 86_400.0}
+"""Sealing may take hours before a put owns the files; a half-fetched attachment waits a week for its hub."""
 
 _LOG = logging.getLogger(__name__)
 

@@ -94,7 +94,11 @@ class Post:
         deadline_s = self.clock.monotonic_s() + timeout_s
         while True:
             changed = self._changed(identifier, min(POLL_S, max(0.0, deadline_s - self.clock.monotonic_s())))
-            sent = await self.read(lambda connection: outbox.find(connection, identifier))
+            try:
+                sent = await self.read(lambda connection: outbox.find(connection, identifier))
+            except BaseException:
+                changed.cancel()
+                raise
             if sent.state in states or self.clock.monotonic_s() >= deadline_s:
                 changed.cancel()
                 return sent
