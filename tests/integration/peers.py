@@ -8,6 +8,7 @@ raises :class:`Unavailable` with the reason, which becomes the reason of a skip.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ from tests.integration.daemons import PROJECT
 from tests.integration.waiting import wait_until
 
 DRIVERS = PROJECT / ".." / "shared" / "peers"
-INSTALL_TIMEOUT_S = 180
+INSTALL_TIMEOUT_S = 90
 CLIENT_TIMEOUT_S = 20
 START_TIMEOUT_S = 30
 
@@ -116,29 +117,22 @@ def installed(name: str, packages: tuple[str, ...]) -> Path:
         raise Unavailable("node and npm are not here")
     default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "wasl-peers"
     place = Path(os.environ.get("WASL_PEERS", default)) / f"{name}-{'-'.join(packages).replace('/', '+')}"
-    whole = place / ".whole"
-    if not whole.exists():
-        place.mkdir(parents=True, exist_ok=True)
-        try:
-            done = subprocess.run(
-                [
-                    npm,
-                    "install",
-                    "--ignore-scripts",
-                    "--no-audit",
-                    "--no-fund",
-                    "--prefix",
-                    str(place),
-                    *packages,
-                ],
-                capture_output=True,
-                text=True,
-                timeout=INSTALL_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise Unavailable(f"npm did not install {' '.join(packages)} in {INSTALL_TIMEOUT_S} s") from None
-        if done.returncode != 0:
-            raise Unavailable(f"npm did not install {' '.join(packages)}: {done.stderr[-300:]}")
-        whole.touch()
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two test processes may want it at once
+        if not (place / ".whole").exists():
+            _install(npm, place, packages)
+            (place / ".whole").touch()
     return place / "node_modules"
+
+
+def _install(npm: str, place: Path, packages: tuple[str, ...]) -> None:
+    words = ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(place), *packages]
+    try:
+        done = subprocess.run(
+            [npm, *words], capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"npm did not install {' '.join(packages)} in {INSTALL_TIMEOUT_S} s") from None
+    if done.returncode != 0:
+        raise Unavailable(f"npm did not install {' '.join(packages)}: {done.stderr[-300:]}")
