@@ -312,7 +312,9 @@ def test_nothing_follows_the_goodbye_even_if_keys_are_to_change() -> None:
     ends = opened()
     ends.node.rekey()
     ends.node.end(f.End(f.Goodbye.DONE))
-    assert feed(ends.hub, ends.node.data_to_send()) == [PeerLeft(f.End(f.Goodbye.DONE))]
+    data = ends.node.data_to_send()
+    assert len(data) == 2 + limits.TAG_BYTES + len(f.encode_frame(f.End(f.Goodbye.DONE)))
+    assert feed(ends.hub, data) == [PeerLeft(f.End(f.Goodbye.DONE))]
 
 
 def test_keys_really_change() -> None:
@@ -439,8 +441,10 @@ def test_a_fault_is_told_once_and_then_nothing_is_read() -> None:
 def test_a_fault_after_our_goodbye_is_not_answered_by_another() -> None:
     ends = opened()
     ends.hub.end(f.End(f.Goodbye.RESTARTING))
+    goodbye = ends.hub.data_to_send()
     assert broken(ends.hub.receive((20).to_bytes(2, "big") + bytes(20)))
-    assert feed(ends.node, ends.hub.data_to_send()) == [PeerLeft(f.End(f.Goodbye.RESTARTING))]
+    assert ends.hub.data_to_send() == b""
+    assert feed(ends.node, goodbye) == [PeerLeft(f.End(f.Goodbye.RESTARTING))]
 
 
 def test_after_the_connection_is_lost_nothing_is_heard() -> None:
