@@ -13,7 +13,7 @@ from hub.cli import home_option, json_option
 from hub.cli.opened import opened_hub
 from hub.directory import service, store
 from hub.spool.tables import presence
-from runtime.cli import facts, moment, say, seconds, table
+from runtime.cli import facts, fail, moment, say, seconds, table
 from runtime.transactions import read, transact
 
 
@@ -128,7 +128,11 @@ def resume(facility: str, home: Path) -> None:
 
 def _suspend(facility: str, home: Path, *, suspended: bool) -> None:
     with opened_hub(home) as hub:
-        transact(hub.engine, lambda connection: store.suspend(connection, facility, suspended=suspended))
+        known = transact(
+            hub.engine, lambda connection: store.suspend(connection, facility, suspended=suspended)
+        )
+        if not known:
+            fail(f"there is no facility {facility!r} in this hub's directory")
         hub.poke()
     say(f"{facility} is {'suspended' if suspended else 'active again'}.")
 

@@ -101,13 +101,21 @@ def backup(home: Path, into: Path) -> None:
             fail("this hub's tables are in PostgreSQL: use pg_dump")
         if into.exists():
             fail(f"{into} exists already")
-        partial = into.with_name(into.name + ".part")
-        source_path = home / hub_home.DATABASE
-        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        with closing(sqlite3.connect(source_path)) as source, closing(sqlite3.connect(partial)) as target:
-            source.backup(target)
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        partial.rename(into)
-        fsync_directory(into.parent)
+        try:
+            _copy(home / hub_home.DATABASE, into)
+        except (OSError, sqlite3.Error) as error:
+            fail(f"{into} could not be written: {error}")
     say(f"{into} holds the database as it was a moment ago.")
+
+
+def _copy(database: Path, into: Path) -> None:
+    """Write a consistent copy, durable before it has its name; what an earlier attempt left is replaced."""
+    partial = into.with_name(into.name + ".part")
+    partial.unlink(missing_ok=True)
+    os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(partial)) as target:
+        source.backup(target)
+    with partial.open("rb") as written:
+        os.fsync(written.fileno())
+    partial.rename(into)
+    fsync_directory(into.parent)

@@ -184,12 +184,13 @@ def revoke(connection: Connection, facility: str, serial: int, statement: bytes)
     touch(connection, facility)
 
 
-def suspend(connection: Connection, facility: str, *, suspended: bool) -> None:
-    """Take a facility out of traffic, or let it back."""
-    connection.execute(
+def suspend(connection: Connection, facility: str, *, suspended: bool) -> bool:
+    """Take a facility out of traffic, or let it back; returns whether there is such a facility."""
+    changed = connection.execute(
         update(facilities).where(facilities.c.facility == facility).values(suspended=suspended)
     )
     touch(connection, facility)
+    return changed.rowcount > 0
 
 
 def put_group(connection: Connection, name: str, title: str, serial: int, statement: bytes) -> None:

@@ -1,0 +1,175 @@
+"""What people type at a hub: exit codes, shapes of JSON, words instead of tracebacks for damaged homes."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hub.cli import COMMANDS, main
+from hub.home import DATABASE, KEYS, SETTINGS
+from protocols.link.joincode import decode_joincode
+
+
+def run(home: Path, *arguments: str) -> Result:
+    """Run a command; whatever it raises but an exit is a traceback that a person would see."""
+    result = CliRunner().invoke(main, [*arguments, "--home", str(home)])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def facts(home: Path, *arguments: str) -> Any:
+    result = run(home, *arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    assert run(tmp_path / "hub", "init", "--name", "alger").exit_code == 0
+    return tmp_path / "hub"
+
+
+def test_init_makes_a_home_for_this_user_only(home: Path) -> None:
+    assert home.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o077 for path in home.iterdir()} == {0}
+    assert facts(home, "check-config") == {"ok": True, "faults": []}
+
+
+def test_init_never_replaces_a_hub(home: Path) -> None:
+    before = (home / KEYS).read_bytes()
+    result = run(home, "init")
+    assert (result.exit_code, bool(result.stderr.strip())) == (1, True)
+    assert (home / KEYS).read_bytes() == before
+
+
+@pytest.mark.parametrize("option", [("--listen", "nonsense"), ("--http", "127.0.0.1:99999")])
+def test_init_with_wrong_settings_ends_with_2_and_can_be_repeated(
+    tmp_path: Path, option: tuple[str, str]
+) -> None:
+    assert run(tmp_path / "hub", "init", *option).exit_code == 2
+    assert run(tmp_path / "hub", "init").exit_code == 0
+
+
+def test_invite_prints_a_code_that_reads(home: Path) -> None:
+    value = facts(home, "invite", "chu-oran", "--mailbox", "labo", "--valid-for", "1h")
+    assert set(value) == {"facility", "code", "expires"}
+    code = decode_joincode(value["code"])
+    assert (code.facility, code.hub_name) == ("chu-oran", "alger")
+    plain = run(home, "invite", "chu-alger")
+    assert decode_joincode(plain.stdout).facility == "chu-alger"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("invite", "BAD NAME"), 1),
+        (("invite", "chu-x", "--mailbox", "BAD"), 1),
+        (("invite", "group"), 1),
+        (("invite", "chu-x", "--valid-for", "banana"), 2),
+        (("suspend", "chu-mars"), 1),
+        (("revoke", "chu-mars"), 1),
+        (("group", "garde", "no-address"), 1),
+        (("track", "nonsense"), 2),
+        (("track", "00000000-0000-0000-0000-000000000000"), 1),
+        (("invite",), 2),
+        (("nonsense",), 2),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_words(home: Path, arguments: tuple[str, ...], code: int) -> None:
+    result = run(home, *arguments)
+    assert (result.exit_code, bool(result.stderr.strip()), result.stdout) == (code, True, "")
+
+
+def test_facilities_and_queue_have_their_shapes(home: Path) -> None:
+    assert facts(home, "facilities") == []
+    assert facts(home, "queue") == []
+    run(home, "invite", "chu-oran", "--mailbox", "labo", "--title", "CHU d'Oran")
+    (value,) = facts(home, "facilities")
+    assert value["facility"] == "chu-oran"
+    assert (value["title"], value["mailboxes"], value["state"]) == ("CHU d'Oran", ["labo"], "invited")
+    assert (value["connected"], value["seen"]) == (False, None)
+    assert "chu-oran" in run(home, "facilities").stdout
+
+
+def test_a_suspended_facility_comes_back(home: Path) -> None:
+    run(home, "invite", "chu-oran")
+    assert run(home, "suspend", "chu-oran").exit_code == 0
+    assert facts(home, "facilities")[0]["state"] == "suspended"
+    assert run(home, "resume", "chu-oran").exit_code == 0
+    assert facts(home, "facilities")[0]["state"] == "invited"
+
+
+def test_a_backup_is_a_database_and_replaces_nothing(home: Path, tmp_path: Path) -> None:
+    into = tmp_path / "copy.db"
+    assert run(home, "backup", "--into", str(into)).exit_code == 0
+    connection = sqlite3.connect(into)
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+    assert into.stat().st_mode & 0o777 == 0o600
+    assert run(home, "backup", "--into", str(into)).exit_code == 1
+
+
+@pytest.mark.parametrize("into", ["nowhere/copy.db", "file/copy.db"])
+def test_a_backup_to_where_it_cannot_be_is_refused_in_words(home: Path, tmp_path: Path, into: str) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    result = run(home, "backup", "--into", str(tmp_path / into))
+    assert (result.exit_code, bool(result.stderr.strip())) == (1, True)
+
+
+def test_a_backup_that_was_cut_off_can_be_repeated(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy.db.part").write_bytes(b"half")
+    assert run(home, "backup", "--into", str(tmp_path / "copy.db")).exit_code == 0
+    assert not (tmp_path / "copy.db.part").exists()
+
+
+def _write(name: str, content: bytes) -> Callable[[Path], object]:
+    return lambda home: (home / name).write_bytes(content)
+
+
+def _directory(name: str) -> Callable[[Path], object]:
+    def change(home: Path) -> None:
+        (home / name).unlink()
+        (home / name).mkdir()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("damage", "code"),
+    [
+        (_write(DATABASE, b"no database at all, and long enough to be one" * 100), 1),
+        (_directory(DATABASE), 1),
+        (_write(SETTINGS, b"[hub\n"), 2),
+        (_write(SETTINGS, b"\xff\xfe"), 2),
+        (lambda home: (home / SETTINGS).unlink(), 1),
+        (lambda home: home.chmod(0o755), 1),
+    ],
+)
+def test_a_damaged_home_is_named_in_words(home: Path, damage: Callable[[Path], object], code: int) -> None:
+    damage(home)
+    for command in (("facilities",), ("queue",), ("invite", "chu-x")):
+        result = run(home, *command)
+        assert (result.exit_code, str(home) in result.stderr, result.stdout) == (code, True, "")
+
+
+@pytest.mark.parametrize(
+    "damage", [_write(KEYS, b"x"), _directory(KEYS), lambda home: (home / KEYS).unlink()]
+)
+def test_damaged_keys_are_named_in_words(home: Path, damage: Callable[[Path], object]) -> None:
+    damage(home)
+    result = run(home, "invite", "chu-x")
+    assert (result.exit_code, str(home / KEYS) in result.stderr) == (1, True)
+    assert facts(home, "facilities") == []
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_every_command_explains_itself(command: str) -> None:
+    result = CliRunner().invoke(main, [command, "--help"])
+    assert result.exit_code == 0
+    assert "--home" in result.stdout
