@@ -81,8 +81,12 @@ def _join(home: Path, code: JoinCode, keys: Any) -> None:
     joined, entry = result
     engine = node_home.open_database(home)
     migrations.upgrade(engine, "nodes")
-    transact(engine, lambda connection: addressbook.merge(connection, entry, joined.authority_key))
-    engine.dispose()
+    try:
+        transact(engine, lambda connection: addressbook.merge(connection, entry, joined.authority_key))
+    except addressbook.Distrusted as problem:
+        fail(f"the hub showed what the authority of this code did not sign: {problem}")
+    finally:
+        engine.dispose()
     identity.save_identity(home, joined)
 
 

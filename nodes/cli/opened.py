@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from config.errors import SettingsError
 from config.node import NodeSettings
+from crypto.errors import CryptoError
 from nodes import home as node_home
 from nodes.link.errors import NodeError
 from nodes.link.identity import Identity, load_identity
@@ -51,3 +52,7 @@ def opened_node(home: Path) -> Iterator[OpenedNode]:
         fail(str(error), EXIT_USAGE)
     except (NodeError, HomeError, StorageError, RemoteProtocolError) as error:
         fail(str(error))
+    except CryptoError as error:
+        fail(f"a sealed file in {home} is damaged: {error}; restore it from a backup")
+    except OSError as error:
+        fail(f"{error.filename or home}: {error.strerror or error}")
