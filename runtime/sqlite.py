@@ -54,10 +54,14 @@ _UNAVAILABLE = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqli
 def prepare(engine: Engine) -> None:
     """Make every connection of ``engine`` (a file's, not yet used) hold what the module promises.
 
-    A file that is not there yet is made first, mode 0600; SQLite gives its log the same mode.
+    A file that is not there yet is made first, mode 0600; SQLite gives its log the same mode. One that is
+    there is not touched: closing any descriptor of it would drop the locks that this process holds on it
+    (https://sqlite.org/howtocorrupt.html, 2.2), and the next process to leave would remove the log in use.
     """
-    with contextlib.suppress(OSError):  # SQLite will say what is wrong with the place
-        os.close(os.open(str(engine.url.database), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    with contextlib.suppress(OSError):  # it is there, or SQLite will say what is wrong with the place
+        os.close(
+            os.open(str(engine.url.database), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        )
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
 
