@@ -82,7 +82,9 @@ class Transfer:
         self.network.start()
         idle_up, idle_down = self._up.up_bytes, self._down.down_bytes
         began_s = time.monotonic()
-        identifier = self.sender.send(_TO, "--file", path)["id"]
+        ran = self.sender.run("send", "--to", _TO, "--file", path, "--json", timeout_s=timeout_s)
+        assert ran.code == 0, ran
+        identifier = ran.json()["id"]
         outcome.sealing_s = time.monotonic() - began_s
         began_s = time.monotonic()
         for part in kill_at:

@@ -40,7 +40,7 @@ PAUSE_S = (0.1, 1.2)
 DOWN_S = (0.0, 0.8)
 TRAFFIC = 12
 """Up to so many messages are acknowledged between two kills, if it takes no longer than TRAFFIC_S."""
-TRAFFIC_S = 15.0
+TRAFFIC_S = 60.0
 TOGETHER = 0.1
 """How often more than one daemon dies at once."""
 REFUSED_EVERY = 25
@@ -49,7 +49,9 @@ LARGE_BYTES = 100_000
 """Beyond what travels inside a message: such a body goes in chunks."""
 PACE_S = 0.03
 FILE_PACE_S = 2.0
-DRAIN_S = 120.0
+DRAIN_S = 300.0
+PATIENCE_S = 900.0
+"""A sending system asks again for so long before it is given up: a busy machine starts daemons slowly."""
 
 
 @dataclass
@@ -74,7 +76,7 @@ class Lane:
                 large = "x" * LARGE_BYTES if number % LARGE_EVERY == LARGE_EVERY - 1 else ""
                 control = f"{self.sender[9:]}-{self.recipient[11:]}-{number}"
                 payload = message(self.sender, self.recipient, control, f"{number} {large}")
-                code = system.code(payload, timeout_s=DRAIN_S)
+                code = system.code(payload, timeout_s=PATIENCE_S)
                 assert code == "AA", (code, payload[:200])
                 self.acknowledged.append(payload)
                 time.sleep(PACE_S)
