@@ -38,7 +38,7 @@ class Application:
         self._with_files = random.choice((0.0, 0.1, 0.35))
         self._refusing = random.choice((0.0, 0.2))
         self.everything = False
-        """Take all that waits, every time: the end of a world."""
+        """Take all that waits, every time, and put no more: the end of a world."""
 
     def begin(self, messages: int, within_s: float) -> None:
         """Plan what will be put; ``messages`` of them rather in bursts, and begin to take."""
@@ -72,7 +72,7 @@ class Application:
             self._world.clock.callLater(_RETRY_S + self._random.random(), self._again, letter)
 
     def _again(self, letter: Letter) -> None:
-        if letter.id is None and not letter.refused:
+        if letter.id is None and not letter.refused and not self.everything:
             self.ask(letter)
 
     async def _send(self, letter: Letter) -> None:

@@ -31,8 +31,9 @@ class Faults:
         self._kinds: tuple[Callable[[], None], ...] = (
             self._cut, self._cut, self._cut, self._cut_all, self._stall, self._crash_node, self._crash_node,
             self._crash_hub, self._crash_point, self._crash_point, self._crash_point, self._crash_commit,
-            self._crash_commit, self._crash_everything, self._slow_disk, self._failing_disk, self._full_hub,
-            self._slow_network, self._refusing_hub, self._wrong_clock, self._suspend,
+            self._crash_commit, self._crash_everything, self._long_outage, self._slow_disk,
+            self._failing_disk, self._full_hub, self._slow_network, self._refusing_hub, self._wrong_clock,
+            self._suspend,
         )  # fmt: skip
 
     def plan(self, within_s: float) -> None:
@@ -112,6 +113,11 @@ class Faults:
     def _crash_hub(self) -> None:
         self._note("kill the hub", "kill")
         self._world.machines.hub.crash("killed")
+
+    def _long_outage(self) -> None:
+        self._note("the hub is away for days", "long outage")
+        self._world.machines.hub.crash("for days")
+        self._world.machines.hub.forget_uploads()
 
     def _crash_everything(self) -> None:
         self._note("power cut everywhere", "kill everything")

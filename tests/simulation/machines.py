@@ -28,13 +28,16 @@ from hub import home as hub_home
 from hub.core import HubCore
 from hub.directory import service as admission
 from hub.directory import store as directory_store
+from hub.files.layout import storage_key
 from hub.listener import HubListener
 from hub.sessions.registry import Sessions
+from hub.spool import store as spool
 from hub.sweeper import ROUND_S, Sweeper
 from nodes import compose as node_compose
 from nodes.link.core import LinkCore
 from nodes.link.identity import Identity, NodeKeys
 from nodes.link.uplink import Uplink
+from protocols.link.envelope import decode_envelope, decode_message
 from runtime import migrations
 from runtime.clock import SimulatedClock, sleep
 from runtime.database import open_engine, transact
@@ -240,6 +243,16 @@ class HubMachine(Machine):
         self.world.network.answer = lambda _caller: None
         for file in self.core.files._files._open.values():
             file.close()
+
+    def forget_uploads(self) -> None:
+        """Remove the attachments that no waiting message names, as the hub does with old ones."""
+        keep: set[str] = set()
+        for blob in transact(self.engine, spool.messages_with_files):
+            envelope = decode_envelope(decode_message(blob).envelope)
+            keep.update(storage_key(envelope.sender_facility, ref.id).hex() for ref in envelope.attachments)
+        for path in (self.home / hub_home.ATTACHMENTS).rglob("*"):
+            if path.is_file() and path.stem not in keep:
+                path.unlink()
 
     def set_suspended(self, facility: str, *, suspended: bool) -> None:
         """Do what the administrator's command does, in a process of its own."""
