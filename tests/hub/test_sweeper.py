@@ -56,6 +56,7 @@ def test_late_is_warned_once_and_expired_comes_back_once(rest: Rest, sweeper: Sw
         rest.run(sweeper.round())
     warning = (1, ORAN, State.DELAYED, "recipient-offline")
     assert (told(rest), waiting(rest)) == ([warning], [1])
+    assert rest.sql(lambda c: store.unwarned(c, rest.clock.now_ms(), MOST)) == [], "looked at every round"
     rest.time.advance(DAY_MS * 0.2 / 1000)
     for _ in range(3):
         rest.run(sweeper.round())
