@@ -12,7 +12,7 @@ from tests.simulation import campaign, sabotage
 from tests.simulation.machines import Machines
 from tests.simulation.trace import Broken
 
-SCHEDULES = 200
+SCHEDULES = 160
 PARTS = 8
 SABOTAGED = 60
 """A broken promise must be noticed within so many schedules."""
