@@ -217,7 +217,10 @@ class Fetching:
         except LeftoverDamaged:
             await worker.run(download.file.discard)
             raise
-        except (CryptoError, Rejected) as problem:
+        except Rejected:
+            await worker.run(download.file.discard)
+            raise
+        except CryptoError as problem:
             await worker.run(download.file.discard)
             raise Rejected("bad-attachment", str(problem), alarming=True) from None
         finally:
@@ -272,13 +275,16 @@ class Fetching:
             download.running = False
 
     def refused(self, frame: f.FileRefused) -> bool:
-        """Ask again later, or wait for the hub to return the message; False if it is not ours."""
+        """Ask again later, or give the message back: it will not come. False if the file is not ours."""
         download = self._downloads.get(frame.id)
         if download is None:
             return False
         event(_LOG, logging.WARNING, "attachment-not-sent", code=frame.code, text=frame.text)
         if frame.retry_after_ms:
             self._core.clock.call_later(frame.retry_after_ms / 1000, self._ask_again, download)
+        else:
+            # Waiting for nothing would hold one of the few transfers for as long as the session lasts.
+            self._fail(download, Rejected(frame.code, frame.text, alarming=False))
         return True
 
     def _ask_again(self, download: _Download) -> None:
