@@ -58,8 +58,8 @@ class Downloads:
             return
         download = self._downloads.get(frame.id)
         if download is None:
-            if len(self._downloads) >= limits.TRANSFERS:
-                raise RemoteError("window", f"more than {limits.TRANSFERS} attachments at once")
+            if len(self._downloads) >= limits.FETCHES_BORNE:
+                raise RemoteError("window", f"more than {limits.FETCHES_BORNE} attachments at once")
             download = self._downloads[frame.id] = _Download(frame.id, offered, frame.first, frame.until)
         elif frame.first > download.next or frame.until < download.until:
             raise RemoteError("out-of-turn", f"WANT goes back, or past chunk {download.next}")
