@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from nodes.link import facts, files, inbox, outbox
 from nodes.link.identity import Identity
@@ -28,6 +28,7 @@ from runtime.clock import Clock
 from runtime.database import Database
 from runtime.executors import Executor
 from runtime.logs import event
+from runtime.storage_errors import StorageFailed
 
 POLL_S: Final = 5.0
 """How often a waiter looks at the table although nobody told it to."""
@@ -80,7 +81,11 @@ class Post:
         now_ms = self.clock.now_ms()
         try:
             done = await self.database.write(lambda connection: outbox.put(connection, draft, now_ms))
-        except BaseException:
+        except (CancelledError, StorageFailed):
+            # Nobody waits any more, or the disk broke: the message may be committed all the same, and then
+            # the files are its own. If it is not, housekeeping finds them.
+            raise
+        except Exception:
             files.discard(self.home, draft.prepared.files)
             raise
         if done.fresh:
