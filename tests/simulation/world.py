@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
+from traceback import walk_stack
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -43,6 +44,7 @@ _ID: Final = re.compile(r"[0-9a-f]{32}")
 _LOGGERS: Final = ("hub", "nodes", "runtime", "tests.simulation")
 _EXPECTED_ERRORS: Final = frozenset({"intake-failed"})
 _UNEXPECTED_WARNINGS: Final = frozenset({"protocol-fault", "link-broken", "delivery-rejected"})
+_UNEXPECTED_REFUSALS: Final = frozenset({"file-lost", "bad-attachment", "id-conflict"})
 _EXPECTED_ALARMS: Final = frozenset({"clock"})
 
 
@@ -114,6 +116,8 @@ class World:
             del self.armed[place]
             name = Life.running.name
             next(machine for machine in self.machines.all if machine.name == name).crash(f"at {place}")
+            # What waits for this code must not be collected: see ``lives``.
+            Life.running.kept += [frame for frame, _ in walk_stack(None)]
             raise Died
 
     def moment_s(self, random: Random, within_s: float) -> float:
@@ -240,6 +244,8 @@ class World:
         unexpected = record.levelno >= logging.ERROR and name not in _EXPECTED_ERRORS
         if name == "alarm":
             unexpected = fields.get("code") not in _EXPECTED_ALARMS
+        if name == "message-refused":
+            unexpected = fields.get("code") in _UNEXPECTED_REFUSALS
         if unexpected or name in _UNEXPECTED_WARNINGS:
             self.fail(f"{who} logged {name} {_shown(record)} {cause!r}")
 
