@@ -31,11 +31,11 @@ from runtime.storage_errors import StorageError
 from runtime.tasks import spawn
 
 REFUSALS: Final = {
-    Standing.UNKNOWN: (f.Goodbye.UNKNOWN_KEY, "this hub does not know your key", "unknown"),
-    Standing.REVOKED: (f.Goodbye.REVOKED, "this key has been revoked", "revoked"),
-    Standing.SUSPENDED: (f.Goodbye.SUSPENDED, "this facility is suspended", "suspended"),
+    Standing.UNKNOWN: (f.Goodbye.UNKNOWN_KEY, "this hub does not know your key", "unknown", 300),
+    Standing.REVOKED: (f.Goodbye.REVOKED, "this key has been revoked", "revoked", 300),
+    Standing.SUSPENDED: (f.Goodbye.SUSPENDED, "this facility is suspended", "suspended", 20),
 }
-REFUSED_RETRY_S: Final = 300
+"""What a caller is told that may not come in, how it is counted, and after how many seconds to ask again."""
 FULL_RETRY_S: Final = 60
 
 _LOG = logging.getLogger(__name__)
@@ -111,8 +111,8 @@ class HubSession:
         """Leave if the directory says so; tell the node what changed."""
         standing = view.whose(self._link_key)[1]
         if standing is not Standing.ACTIVE:
-            reason, text, _ = REFUSALS[standing]
-            self.link.end(reason, text, REFUSED_RETRY_S)
+            reason, text, _, retry_s = REFUSALS[standing]
+            self.link.end(reason, text, retry_s)
             return
         self._tell_directory(view)
 
@@ -167,8 +167,8 @@ class HubSession:
         self._link_key = bytes(hello.key)
         self.facility, standing = hub.view.whose(self._link_key)
         if standing is not Standing.ACTIVE:
-            reason, text, result = REFUSALS[standing]
-            self._refuse(reason, text, result, REFUSED_RETRY_S)
+            reason, text, result, retry_s = REFUSALS[standing]
+            self._refuse(reason, text, result, retry_s)
         elif (
             len(hub.sessions) >= hub.settings.limits.max_sessions and hub.sessions.get(self.facility) is None
         ):

@@ -162,7 +162,7 @@ def test_a_suspended_node_comes_back_to_what_waits(network: Network, letter: Pat
     wait_until("oran is told", lambda: "suspended" in oran.get("/readyz?verbose")[1])
     assert [q["messages"] for q in hub.ask("queue")] == [1]
     assert hub.run("resume", "chu-oran").code == 0
-    oran.ask("status")  # a poke: otherwise it asks again in some minutes
+    # A suspended node asks again within half a minute by itself.
     alger.wait_state(sent, "delivered")
 
 
