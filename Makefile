@@ -10,7 +10,7 @@ TESTS := $(VENV)/.wasl-tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check bench torture clean
+.PHONY: help setup demo test check torture clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -28,9 +28,6 @@ check: $(TESTS) ## check format, lint, types and imports
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
-
-bench: $(TESTS) ## measure Wasl
-	$(PY) -m benchmarks
 
 torture: $(TESTS) ## run the long fault campaigns
 	$(PY) -m tests.torture
