@@ -1,7 +1,7 @@
 """Packaging of Wasl: the flat top-level rooms, listed one by one.
 
 Discovery by setuptools is not used: it refuses several top-level packages and
-would count ``systemd/`` and ``benchmarks/`` among them.
+would count ``systemd/`` among them.
 """
 
 from pathlib import Path
