@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, select
 
 from demo.network import Network
 from nodes import home as node_home
-from nodes.link import outbox
+from nodes.link import tracking
 from nodes.link.ids import id_text
 from nodes.link.tables import outbox as outbox_table
 from protocols.hl7.acks import read_ack
@@ -88,16 +88,16 @@ class Watch:
         for engine in self._engines:
             engine.dispose()
 
-    def _unfinished(self, number: int, connection: Connection) -> tuple[int, list[outbox.Sent]]:
+    def _unfinished(self, number: int, connection: Connection) -> tuple[int, list[tracking.Sent]]:
         last = self._seen[number]
         query = select(outbox_table.c.seq, outbox_table.c.id).where(outbox_table.c.seq > last)
         fresh = connection.execute(query.order_by(outbox_table.c.seq)).all()
         self._open[number].update(row.id for row in fresh)
         newest = fresh[-1].seq if fresh else last
-        return newest - last, [outbox.find(connection, identifier) for identifier in self._open[number]]
+        return newest - last, [tracking.find(connection, identifier) for identifier in self._open[number]]
 
 
-def _row(sent: outbox.Sent) -> Row:
+def _row(sent: tracking.Sent) -> Row:
     first: dict[State, int] = {}
     for moment in sorted(sent.history, key=lambda one: one.state):
         if moment.state in STEPS:

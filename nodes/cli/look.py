@@ -13,7 +13,7 @@ import click
 
 from nodes.cli import home_option, json_option
 from nodes.cli.opened import OpenedNode, opened_node
-from nodes.link import addressbook, facts, inbox, outbox
+from nodes.link import addressbook, facts, inbox, tracking
 from nodes.link.errors import NotFound
 from nodes.link.files import safe_name
 from nodes.link.ids import id_text, parse_id
@@ -30,7 +30,7 @@ def _id(text: str) -> bytes:
     return raw
 
 
-def _sent_value(sent: outbox.Sent) -> dict[str, Any]:
+def _sent_value(sent: tracking.Sent) -> dict[str, Any]:
     return {
         "id": id_text(sent.id),
         "state": sent.state.word,
@@ -55,7 +55,7 @@ def _sent_value(sent: outbox.Sent) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _sent_text(sent: outbox.Sent) -> str:
+def _sent_text(sent: tracking.Sent) -> str:
     lines = [f"{id_text(sent.id)}  {sent.kind}  {sent.state.word}  {sent.reason}".rstrip()]
     lines += [
         f"  {cli.moment(m.at_ms)}  {m.state.word:<10} {m.recipient} {m.code} {m.text}".rstrip()
@@ -71,7 +71,7 @@ def _sent_text(sent: outbox.Sent) -> str:
 def track(identifier: str, home: Path, as_json: bool) -> None:
     """Show where message ID of ours is, with the time of each step."""
     with opened_node(home) as node:
-        sent = read(node.engine, lambda connection: outbox.find(connection, _id(identifier)))
+        sent = read(node.engine, lambda connection: tracking.find(connection, _id(identifier)))
     cli.facts(_sent_value(sent), as_json=as_json, text=lambda: _sent_text(sent))
 
 
@@ -82,7 +82,7 @@ def track(identifier: str, home: Path, as_json: bool) -> None:
 def sent(home: Path, limit: int, as_json: bool) -> None:
     """List what was sent lately, newest first."""
     with opened_node(home) as node:
-        found = read(node.engine, lambda connection: outbox.latest(connection, limit))
+        found = read(node.engine, lambda connection: tracking.latest(connection, limit))
     rows = [
         (id_text(one.id), one.kind, one.state.word, ",".join(r.recipient for r in one.recipients), one.reason)
         for one in found
@@ -156,8 +156,10 @@ def _shown(node: OpenedNode, raw: bytes) -> tuple[dict[str, Any], bytes]:
     try:
         received = read(node.engine, lambda connection: inbox.find(connection, raw))
     except NotFound:
-        mine = read(node.engine, lambda connection: outbox.find(connection, raw))
-        content, body = read(node.engine, lambda connection: outbox.open_content(connection, raw, node.home))
+        mine = read(node.engine, lambda connection: tracking.find(connection, raw))
+        content, body = read(
+            node.engine, lambda connection: tracking.open_content(connection, raw, node.home)
+        )
         value = _sent_value(mine)
         value["to"] = ", ".join(recipient.recipient for recipient in mine.recipients)
         value["patient"] = content.patient
@@ -269,7 +271,7 @@ def directory(home: Path, as_json: bool) -> None:
 def status(home: Path, as_json: bool) -> None:
     """Say how this node is: what waits, whether the daemon runs, and the latest alarms."""
     with opened_node(home) as node:
-        waiting, oldest_ms = read(node.engine, outbox.queue_depth)
+        waiting, oldest_ms = read(node.engine, tracking.queue_depth)
         connected = read(node.engine, lambda connection: facts.get(connection, facts.CONNECTED))
         alarms = read(node.engine, lambda connection: facts.latest_alarms(connection, 20))
         running = node.poke()

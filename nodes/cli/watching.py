@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import Connection, Engine, select
 
 from crypto.filestream import CHUNK_BYTES
-from nodes.link import outbox
+from nodes.link import tracking
 from nodes.link.tables import outbox as outbox_table
 from nodes.link.tables import outbox_files
 from protocols.link.envelope import State
@@ -24,14 +24,14 @@ LOOK_SLOWER_S: Final = 0.5
 _SLOWER_AFTER_S: Final = 5.0
 
 
-def watch(engine: Engine, identifier: bytes, wanted: frozenset[State], timeout_s: float) -> outbox.Sent:
+def watch(engine: Engine, identifier: bytes, wanted: frozenset[State], timeout_s: float) -> tracking.Sent:
     """Return the message once its state is one of ``wanted``, or as it is after ``timeout_s``."""
     began_s = time.monotonic()
     with ExitStack() as stack:
         bar = stack.enter_context(bytes_bar()) if sys.stderr.isatty() else None
         task = bar.add_task("queued", total=None) if bar is not None else None
         while True:
-            sent = read(engine, lambda connection: outbox.find(connection, identifier))
+            sent = read(engine, lambda connection: tracking.find(connection, identifier))
             waited_s = time.monotonic() - began_s
             if sent.state in wanted or waited_s >= timeout_s:
                 return sent

@@ -25,7 +25,7 @@ from typing import Final
 
 from config.node import Acknowledge
 from crypto.primitives import blake2b
-from nodes.link.outbox import FINAL, RecipientState, Sent
+from nodes.link.tracking import FINAL, RecipientState, Sent
 from protocols import mllp
 from protocols.errors import ProtocolError
 from protocols.hl7 import batch

@@ -45,7 +45,7 @@ from nodes.gateways.addressing import (
 )
 from nodes.gateways.drafting import self_addressed
 from nodes.gateways.mllp_answers import Answer
-from nodes.link import addressbook, outbox
+from nodes.link import addressbook, outbox, tracking
 from nodes.link.errors import KeyConflict, NodeError, NoRoom, UnknownRecipient
 from nodes.link.ids import id_text, new_id
 from nodes.link.post import Post
@@ -238,11 +238,11 @@ class MllpInbound:
 
     def _same_before(self, connection: Connection, key: str, message: bytes) -> bytes | None:
         """Return the id under which these very bytes were taken before, however they were addressed then."""
-        sent = outbox.find_by_key(connection, key)
+        sent = tracking.find_by_key(connection, key)
         if sent is None:
             return None
         try:
-            _, body = outbox.open_content(connection, sent.id, self._post.home)
+            _, body = tracking.open_content(connection, sent.id, self._post.home)
         except (OSError, CryptoError):
             return None  # a large body whose file has gone: it cannot be compared any more
         return sent.id if body == message else None
@@ -313,7 +313,7 @@ class MllpInbound:
         event(_log, logging.DEBUG, "mllp-taken", id=id_text(taken.id), answers=",".join(a.code for a in said))
         return said
 
-    async def _reach(self, identifier: bytes, level: State, deadline_s: float) -> outbox.Sent:
+    async def _reach(self, identifier: bytes, level: State, deadline_s: float) -> tracking.Sent:
         left_s = max(0.0, deadline_s - self._clock.monotonic_s())
         return await self._post.wait_for(identifier, mllp_answers.waiting_ends(level), left_s)
 

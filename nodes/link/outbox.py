@@ -15,20 +15,18 @@ to run twice; they know nothing of time, threads or the network.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from crypto import sealing
 from crypto.primitives import blake2b
-from nodes.link import addressbook
-from nodes.link.errors import KeyConflict, NotFound, Refused
+from nodes.link import addressbook, tracking
+from nodes.link.errors import KeyConflict, Refused
 from nodes.link.files import Prepared
 from nodes.link.ids import id_text, new_id
-from nodes.link.reading import read_sealed
 from nodes.link.tables import outbox, outbox_files, outbox_history, outbox_recipients
 from protocols.link import limits
 from protocols.link.envelope import (
@@ -45,7 +43,6 @@ from protocols.link.errors import RemoteError
 
 DAY_MS: Final = 86_400_000
 DEFAULT_VALID_FOR_MS: Final = 5 * DAY_MS
-FINAL: Final = frozenset({State.PROCESSED, State.REFUSED, State.RETURNED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,65 +67,6 @@ class Put:
     id: bytes
     state: State
     fresh: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RecipientState:
-    """Where one recipient's copy is. ``answer`` is the application's answer (HL7 acknowledgement), if any."""
-
-    recipient: str
-    state: State
-    code: str
-    at_ms: int
-    answer: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """One line of a message's history; ``recipient`` is empty when it is about the whole message."""
-
-    state: State
-    recipient: str
-    code: str
-    text: str
-    at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A message of ours as ``track`` shows it."""
-
-    id: bytes
-    key: str | None
-    sender: str
-    kind: str
-    priority: Priority
-    subject: str
-    patient: str
-    created_ms: int
-    expires_ms: int
-    settled: bool
-    recipients: tuple[RecipientState, ...]
-    history: tuple[Moment, ...]
-
-    @property
-    def state(self) -> State:
-        """The state of the whole: of the recipient who is furthest behind, returned ones aside."""
-        return overall(tuple(recipient.state for recipient in self.recipients))
-
-    @property
-    def reason(self) -> str:
-        """Why it came back, if any of it did."""
-        return next((r.code for r in self.recipients if r.state in (State.REFUSED, State.RETURNED)), "")
-
-
-def overall(states: tuple[State, ...]) -> State:
-    """Return the state of a message from those of its recipients; a warning is not a state."""
-    going = [state for state in states if state not in (State.REFUSED, State.RETURNED)]
-    if not going:
-        return State.REFUSED if set(states) == {State.REFUSED} else State.RETURNED
-    least = min(going)
-    return State.ACCEPTED if least is State.DELAYED else least
 
 
 def put(connection: Connection, draft: Draft, now_ms: int) -> Put:
@@ -194,44 +132,6 @@ def put(connection: Connection, draft: Draft, now_ms: int) -> Put:
     return Put(identifier, State.QUEUED, fresh=True)
 
 
-def find(connection: Connection, identifier: bytes) -> Sent:
-    """Return one message of ours by its id; :class:`NotFound` if it is not here."""
-    row = connection.execute(select(outbox).where(outbox.c.id == identifier)).one_or_none()
-    if row is None:
-        raise NotFound("not-found", f"no message {id_text(identifier)} was sent from here")
-    return _sent(connection, row)
-
-
-def find_by_key(connection: Connection, key: str) -> Sent | None:
-    """Return the message that was put with this key, or None."""
-    row = connection.execute(select(outbox).where(outbox.c.key == key)).one_or_none()
-    return None if row is None else _sent(connection, row)
-
-
-def latest(connection: Connection, limit: int, *, unsettled_only: bool = False) -> list[Sent]:
-    """Return the messages put last, newest first."""
-    query = select(outbox).order_by(outbox.c.seq.desc()).limit(limit)
-    if unsettled_only:
-        query = query.where(outbox.c.settled.is_(False))
-    return [_sent(connection, row) for row in connection.execute(query).all()]
-
-
-def open_content(connection: Connection, identifier: bytes, home: Path) -> tuple[Content, bytes]:
-    """Return what a message of ours says: its content and its body, wherever that is kept."""
-    row = connection.execute(select(outbox).where(outbox.c.id == identifier)).one_or_none()
-    if row is None:
-        raise NotFound("not-found", f"no message {id_text(identifier)} was sent from here")
-    content_key = sealing.ContentKey(row.content_key)
-    content = decode_content(sealing.open_body(content_key, row.envelope, row.sealed))
-    envelope = decode_envelope(row.envelope)
-    if not envelope.body_outside:
-        return content, content.body
-    first = connection.execute(
-        select(outbox_files.c.path).where(outbox_files.c.outbox_seq == row.seq, outbox_files.c.position == 0)
-    ).scalar_one()
-    return content, read_sealed(home / first, content_key, envelope.attachments[0])
-
-
 def owned_files(connection: Connection) -> set[str]:
     """Return the relative paths of all sealed files that some message still owns."""
     return set(connection.execute(select(outbox_files.c.path)).scalars())
@@ -255,19 +155,11 @@ def settle(connection: Connection, seqs: list[int]) -> None:
     """Mark messages of which every recipient's state is final."""
     open_ones = select(outbox_recipients.c.outbox_seq).where(
         outbox_recipients.c.outbox_seq.in_(seqs),
-        outbox_recipients.c.state.not_in([int(state) for state in FINAL]),
+        outbox_recipients.c.state.not_in([int(state) for state in tracking.FINAL]),
     )
     connection.execute(
         update(outbox).where(outbox.c.seq.in_(seqs), outbox.c.seq.not_in(open_ones)).values(settled=True)
     )
-
-
-def queue_depth(connection: Connection) -> tuple[int, int | None]:
-    """Return how many messages wait for the hub, and when the oldest of them was put (or None)."""
-    row = connection.execute(
-        select(func.count(), func.min(outbox.c.created_ms)).where(outbox.c.state == int(State.QUEUED))
-    ).one()
-    return row[0], row[1]
 
 
 # Built once: building a statement costs more than running it.
@@ -331,7 +223,7 @@ def _by_key(connection: Connection, key: str, put_digest: bytes) -> Put | None:
     states = connection.execute(
         select(outbox_recipients.c.state).where(outbox_recipients.c.outbox_seq == row.seq)
     ).scalars()
-    return Put(row.id, overall(tuple(State(state) for state in states)), fresh=False)
+    return Put(row.id, tracking.overall(tuple(State(state) for state in states)), fresh=False)
 
 
 def _seal(draft: Draft, identifier: bytes, recipients: tuple[str, ...], now_ms: int) -> tuple[bytes, bytes]:
@@ -366,30 +258,3 @@ def _seal(draft: Draft, identifier: bytes, recipients: tuple[str, ...], now_ms: 
     except RemoteError as fault:
         raise Refused("bad-envelope", f"the sender or the kind is none: {fault.text}") from None
     return envelope, sealing.seal_body(prepared.content_key, envelope, content)
-
-
-def _sent(connection: Connection, row: Any) -> Sent:
-    recipients = connection.execute(
-        select(outbox_recipients).where(outbox_recipients.c.outbox_seq == row.seq)
-    ).all()
-    history = connection.execute(
-        select(outbox_history)
-        .where(outbox_history.c.outbox_seq == row.seq)
-        .order_by(outbox_history.c.at_ms, outbox_history.c.seq)
-    ).all()
-    return Sent(
-        id=row.id,
-        key=row.key,
-        sender=row.sender,
-        kind=row.kind,
-        priority=Priority(row.priority),
-        subject=row.subject,
-        patient=row.patient,
-        created_ms=row.created_ms,
-        expires_ms=row.expires_ms,
-        settled=row.settled,
-        recipients=tuple(
-            RecipientState(r.recipient, State(r.state), r.code, r.at_ms, r.detail) for r in recipients
-        ),
-        history=tuple(Moment(State(m.state), m.recipient, m.code, m.text, m.at_ms) for m in history),
-    )

@@ -19,7 +19,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection
 from twisted.internet.defer import CancelledError, Deferred
 
-from nodes.link import facts, files, inbox, outbox
+from nodes.link import facts, files, inbox, outbox, tracking
 from nodes.link.identity import Identity
 from nodes.link.metrics import LinkMetrics
 from protocols.link import limits
@@ -94,13 +94,13 @@ class Post:
             files.discard(self.home, draft.prepared.files)
         return done
 
-    async def wait_for(self, identifier: bytes, states: frozenset[State], timeout_s: float) -> outbox.Sent:
+    async def wait_for(self, identifier: bytes, states: frozenset[State], timeout_s: float) -> tracking.Sent:
         """Return the message once its overall state is one of ``states``, or as it is after ``timeout_s``."""
         deadline_s = self.clock.monotonic_s() + timeout_s
         while True:
             changed = self._changed(identifier, min(POLL_S, max(0.0, deadline_s - self.clock.monotonic_s())))
             try:
-                sent = await self.read(lambda connection: outbox.find(connection, identifier))
+                sent = await self.read(lambda connection: tracking.find(connection, identifier))
             except BaseException:
                 changed.cancel()
                 raise

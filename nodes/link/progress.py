@@ -1,7 +1,7 @@
 """What becomes of our messages: the SQL behind ACCEPTED, REFUSED and EVENTS.
 
 Every function may be run twice with the same news: states only move forward, and a line of
-history that is there is not written again. ``Sent`` (``nodes.link.outbox``) is the view of it.
+history that is there is not written again. ``nodes.link.tracking`` is the view of it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from nodes.link import facts
-from nodes.link.outbox import FINAL, add_history, settle
+from nodes.link.outbox import add_history, settle
 from nodes.link.tables import outbox, outbox_files, outbox_history, outbox_recipients, receipts
+from nodes.link.tracking import FINAL
 from protocols.link.envelope import Priority, State
 
 IDS_PER_QUERY: Final = 500

@@ -22,7 +22,7 @@ from twisted.internet.task import Clock as TaskClock
 from crypto import identity as statements
 from crypto.keys import LinkPrivateKey, SigningPrivateKey
 from crypto.primitives import blake2b
-from nodes.link import addressbook, outbox, tables
+from nodes.link import addressbook, outbox, tables, tracking
 from nodes.link.identity import Identity, NodeKeys
 from nodes.link.ids import new_id
 from nodes.link.metrics import LinkMetrics
@@ -147,13 +147,13 @@ class Station:
         """Run a store function in a transaction of its own, as another process would."""
         return transact(self.engine, operation)
 
-    def sent(self) -> list[outbox.Sent]:
+    def sent(self) -> list[tracking.Sent]:
         """Return everything in the outbox, oldest first."""
-        return self.do(lambda connection: outbox.latest(connection, 10_000))[::-1]
+        return self.do(lambda connection: tracking.latest(connection, 10_000))[::-1]
 
     def body_of(self, identifier: bytes) -> bytes:
         """Return what a message in the outbox says, opened again from what is stored."""
-        return self.do(lambda connection: outbox.open_content(connection, identifier, self.home))[1]
+        return self.do(lambda connection: tracking.open_content(connection, identifier, self.home))[1]
 
     def mark(
         self, identifier: bytes, recipient: str, state: State, *, code: str = "", answer: bytes = b""

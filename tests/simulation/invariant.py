@@ -18,7 +18,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nodes.link.outbox import FINAL, Put
+from nodes.link.outbox import Put
+from nodes.link.tracking import FINAL
 from protocols.link import limits
 from protocols.link.envelope import State
 from tests.simulation.letters import Letter

@@ -11,7 +11,7 @@ from nodes.gateways.api.problems import ApiError
 from nodes.gateways.api.routes import Answer, Bytes, Call, Node
 from nodes.gateways.api.sending import identifier_of
 from nodes.gateways.drafting import utc_text
-from nodes.link import addressbook, inbox, outbox
+from nodes.link import addressbook, inbox, tracking
 from nodes.link.errors import NotFound
 from nodes.link.ids import id_text
 from protocols.link.envelope import State
@@ -97,7 +97,7 @@ def directory(node: Node, _call: Call) -> Answer:
 def status(node: Node, _call: Call) -> Answer:
     """Show how the node is."""
     version, (queued, oldest_ms) = read(
-        node.engine, lambda c: (addressbook.version(c), outbox.queue_depth(c))
+        node.engine, lambda c: (addressbook.version(c), tracking.queue_depth(c))
     )
     return Answer(
         200,

@@ -18,7 +18,7 @@ from nodes.gateways.api import bounds, shapes
 from nodes.gateways.api.problems import ApiError
 from nodes.gateways.api.routes import Answer, Call, Node
 from nodes.gateways.api.uploads import Upload
-from nodes.link import files, outbox
+from nodes.link import files, outbox, tracking
 from nodes.link.errors import NotFound
 from nodes.link.ids import id_text, parse_id
 from protocols.link import limits
@@ -100,7 +100,7 @@ def _described(body: bytes, uploads: list[Upload]) -> files.Prepared:
 
 def _put_before(connection: Connection, draft: outbox.Draft) -> outbox.Put | None:
     """Return the answer given before to the same key. Raises KeyConflict; writes nothing."""
-    if draft.key is None or outbox.find_by_key(connection, draft.key) is None:
+    if draft.key is None or tracking.find_by_key(connection, draft.key) is None:
         return None
     return outbox.put(connection, draft, 0)
 
@@ -132,14 +132,14 @@ def _with(draft: outbox.Draft, prepared: files.Prepared) -> outbox.Draft:
 def sent_list(node: Node, call: Call) -> Answer:
     """Show what was sent last."""
     query: shapes.SentQuery = call.query
-    found = read(node.engine, lambda c: outbox.latest(c, query.limit, unsettled_only=query.unsettled))
+    found = read(node.engine, lambda c: tracking.latest(c, query.limit, unsettled_only=query.unsettled))
     return Answer(200, shapes.SentList([shapes.sent(one) for one in found]))
 
 
 def sent_one(node: Node, call: Call) -> Answer:
     """Show one message and its history."""
     identifier = identifier_of(call)
-    return Answer(200, shapes.sent(read(node.engine, lambda c: outbox.find(c, identifier))))
+    return Answer(200, shapes.sent(read(node.engine, lambda c: tracking.find(c, identifier))))
 
 
 def identifier_of(call: Call) -> bytes:

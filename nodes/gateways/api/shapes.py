@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from nodes.gateways.api import bounds
 from nodes.gateways.drafting import utc_text
-from nodes.link import inbox, outbox
+from nodes.link import inbox, tracking
 from nodes.link.addressbook import Entry
 from nodes.link.ids import id_text
 from protocols.link import limits
@@ -218,7 +218,7 @@ class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(min_length=1, max_length=limits.FILE_NAME_CHARS)] = "file"
 
 
-def sent(one: outbox.Sent) -> Sent:
+def sent(one: tracking.Sent) -> Sent:
     """Return a message of ours as the API shows it."""
     return Sent(
         id=id_text(one.id), key=one.key, sender=one.sender, kind=one.kind, priority=_urgency(one.priority),

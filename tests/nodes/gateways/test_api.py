@@ -16,7 +16,7 @@ from nodes.gateways.api import bounds
 from nodes.gateways.api.access import TOKEN_FILE, load_token
 from nodes.gateways.api.problems import Problem
 from nodes.gateways.api.table import ROUTES
-from nodes.link import outbox
+from nodes.link import tracking
 from nodes.link.errors import NodeError
 from nodes.link.ids import id_text, new_id, parse_id
 from protocols.link.envelope import Priority, State
@@ -134,7 +134,7 @@ def test_a_message_is_sent_with_all_that_was_said(api: Caller) -> None:
         "labo@chu-alger", "MDM^T02", "s", "77", Priority.STAT, "k",
     )  # fmt: skip
     assert sent.expires_ms - sent.created_ms == 2 * 86_400_000
-    content, body = api.station.do(lambda c: outbox.open_content(c, sent.id, api.station.home))
+    content, body = api.station.do(lambda c: tracking.open_content(c, sent.id, api.station.home))
     assert body == b"\x00\xff"
     assert [file.name for file in content.files] == ["scan.dcm", "تقرير.png"]
     assert len(api.wakes) == 1
@@ -241,7 +241,7 @@ def test_trouble_is_said_and_a_failed_disk_ends_the_daemon(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(outbox, "latest", fail)
+    monkeypatch.setattr(tracking, "latest", fail)
     problem = refused(api.get("/v1/messages"), status)
     assert "EIO" not in problem.detail
     assert api.fatal == ([error] if isinstance(error, StorageFailed) else [])
@@ -419,4 +419,4 @@ def test_directory_and_status(api: Caller) -> None:
 
 def test_handlers_use_an_engine_of_their_own(api: Caller) -> None:
     assert api.node.engine is not api.station.engine
-    assert transactions.read(api.node.engine, outbox.queue_depth) == (0, None)
+    assert transactions.read(api.node.engine, tracking.queue_depth) == (0, None)

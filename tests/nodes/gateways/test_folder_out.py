@@ -13,7 +13,7 @@ import pytest
 from config.node import Mllp
 from nodes.gateways.folder import FolderGateway, bounds, moving
 from nodes.gateways.folder.places import open_places
-from nodes.link import outbox
+from nodes.link import outbox, tracking
 from nodes.link.ids import id_text
 from protocols.link.envelope import Priority
 from runtime import crash
@@ -66,7 +66,7 @@ def test_a_pair_is_sent_with_all_that_its_control_file_says(desk: Desk, name: st
     )  # fmt: skip
     assert [one.recipient for one in sent.recipients] == ["accueil@clinique-sud", "labo@chu-oran"]
     assert sent.expires_ms - sent.created_ms == 2 * DAY_MS
-    content, body = desk.station.do(lambda c: outbox.open_content(c, sent.id, desk.station.home))
+    content, body = desk.station.do(lambda c: tracking.open_content(c, sent.id, desk.station.home))
     assert body == b"the letter"
     assert [(file.name, file.media_type) for file in content.files] == [
         ("scan.dcm", "application/dicom"), ("image.png", "image/png"),

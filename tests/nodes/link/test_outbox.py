@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select
 
 from crypto import sealing
 from crypto.primitives import blake2b
-from nodes.link import files, outbox, tables
+from nodes.link import files, outbox, tables, tracking
 from nodes.link.errors import KeyConflict, NotFound, Refused, UnknownRecipient
 from nodes.link.outbox import DAY_MS, Draft, Put
 from protocols.link import limits
@@ -63,14 +63,14 @@ def test_a_message_reads_back_as_it_was_put(station: Station) -> None:
     )
     done = put(station, wanted)
     assert (done.state, done.fresh) == (State.QUEUED, True)
-    sent = station.do(lambda c: outbox.find(c, done.id))
+    sent = station.do(lambda c: tracking.find(c, done.id))
     assert (sent.subject, sent.patient, sent.priority, sent.key) == (
         "عنوان", "123^^^NIN", Priority.STAT, "k 1",
     )  # fmt: skip
     assert (sent.created_ms, sent.expires_ms, sent.settled) == (EPOCH_MS, EPOCH_MS + 5 * DAY_MS, False)
     assert [(r.recipient, r.state) for r in sent.recipients] == [(TO, State.QUEUED)]
     assert [(m.state, m.at_ms) for m in sent.history] == [(State.QUEUED, EPOCH_MS)]
-    content, body = station.do(lambda c: outbox.open_content(c, done.id, station.home))
+    content, body = station.do(lambda c: tracking.open_content(c, done.id, station.home))
     assert (body, content.subject, content.patient, content.key) == (
         b"MSH|body\r", "عنوان", "123^^^NIN", "k 1",
     )  # fmt: skip
@@ -98,7 +98,7 @@ def test_a_body_outside_is_the_first_attachment(station: Station, tmp_path: Path
     _, envelope = envelope_of(station, done)
     assert envelope.body_outside
     assert [ref.size for ref in envelope.attachments] == [limits.INLINE_BODY_BYTES + 1, 4]
-    content, body = station.do(lambda c: outbox.open_content(c, done.id, station.home))
+    content, body = station.do(lambda c: tracking.open_content(c, done.id, station.home))
     assert (content.body, body) == (b"", b"b" * (limits.INLINE_BODY_BYTES + 1))
     assert [(file.name, file.digest) for file in content.files] == [("scan.dcm", blake2b(b"scan"))]
     assert station.do(outbox.owned_files) == {file.path for file in wanted.prepared.files}
@@ -289,17 +289,17 @@ def test_a_media_type_that_no_receiver_would_read_is_refused(station: Station, t
 
 def test_an_unknown_id_is_not_found(station: Station) -> None:
     for look in (
-        lambda c: outbox.find(c, bytes(16)),
-        lambda c: outbox.open_content(c, bytes(16), station.home),
+        lambda c: tracking.find(c, bytes(16)),
+        lambda c: tracking.open_content(c, bytes(16), station.home),
     ):
         with pytest.raises(NotFound):
             station.do(look)
-    assert station.do(lambda c: outbox.find_by_key(c, "no")) is None
+    assert station.do(lambda c: tracking.find_by_key(c, "no")) is None
 
 
 def test_a_message_is_found_by_its_key(station: Station) -> None:
     done = put(station, draft(station, key="k"))
-    found = station.do(lambda c: outbox.find_by_key(c, "k"))
+    found = station.do(lambda c: tracking.find_by_key(c, "k"))
     assert found is not None
     assert found.id == done.id
 
@@ -307,16 +307,16 @@ def test_a_message_is_found_by_its_key(station: Station) -> None:
 def test_the_latest_come_first_and_settled_ones_can_be_left_out(station: Station) -> None:
     ids = [put(station, draft(station)).id for _ in range(3)]
     station.mark(ids[1], TO, State.PROCESSED)
-    assert [sent.id for sent in station.do(lambda c: outbox.latest(c, 2))] == [ids[2], ids[1]]
-    open_ones = station.do(lambda c: outbox.latest(c, 9, unsettled_only=True))
+    assert [sent.id for sent in station.do(lambda c: tracking.latest(c, 2))] == [ids[2], ids[1]]
+    open_ones = station.do(lambda c: tracking.latest(c, 9, unsettled_only=True))
     assert [sent.id for sent in open_ones] == [ids[2], ids[0]]
 
 
 def test_the_queue_counts_what_the_hub_has_not_got(station: Station) -> None:
-    assert station.do(outbox.queue_depth) == (0, None)
+    assert station.do(tracking.queue_depth) == (0, None)
     put(station, draft(station), EPOCH_MS + 5)
     put(station, draft(station), EPOCH_MS + 9)
-    assert station.do(outbox.queue_depth) == (2, EPOCH_MS + 5)
+    assert station.do(tracking.queue_depth) == (2, EPOCH_MS + 5)
 
 
 Q, A, D, P, R, X = (
@@ -338,4 +338,4 @@ Q, A, D, P, R, X = (
     ],
 )
 def test_the_state_of_the_whole(states: tuple[State, ...], whole: State) -> None:
-    assert outbox.overall(states) is whole
+    assert tracking.overall(states) is whole

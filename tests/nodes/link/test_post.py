@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
-from nodes.link import files, outbox
+from nodes.link import files, outbox, tracking
 from nodes.link.errors import Refused
 from protocols.link import limits
 from tests.nodes.fixtures import HERE, Station
@@ -61,4 +61,4 @@ def test_a_repeated_put_leaves_the_files_of_the_first(station: Station) -> None:
     assert (done.id, repeat.fresh) == (repeat.id, False)
     assert all((station.home / file.path).exists() for file in first.prepared.files)
     assert not any((station.home / file.path).exists() for file in again.prepared.files)
-    assert station.do(partial(outbox.open_content, identifier=done.id, home=station.home))[1] == b"MSH|"
+    assert station.do(partial(tracking.open_content, identifier=done.id, home=station.home))[1] == b"MSH|"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nodes.link import files, outbox
+from nodes.link import files, outbox, tracking
 from protocols.link import frames as f
 from protocols.link.envelope import Priority, State, decode_envelope, decode_message
 from tests.nodes.fixtures import HERE, Station
@@ -54,7 +54,7 @@ def submitted(hub: HubEnd) -> list[bytes]:
 
 
 def state(hub: HubEnd, identifier: bytes) -> State:
-    return hub.station.do(lambda c: outbox.find(c, identifier)).state
+    return hub.station.do(lambda c: tracking.find(c, identifier)).state
 
 
 def test_messages_go_in_order_and_only_once(hub: HubEnd) -> None:
@@ -163,7 +163,7 @@ def test_a_refused_message_comes_back_and_the_others_go_on(hub: HubEnd) -> None:
     ids = put(hub, 3)
     wake(hub)
     hub.say(f.Refused((f.Refusal(ids[1], "not-allowed", "this kind may not be sent"),)))
-    sent = hub.station.do(lambda c: outbox.find(c, ids[1]))
+    sent = hub.station.do(lambda c: tracking.find(c, ids[1]))
     assert (sent.state, sent.reason, sent.settled) == (State.RETURNED, "not-allowed", True)
     assert sent.history[-1].text == "this kind may not be sent"
     hub.say(f.Accepted((ids[0], ids[2])))
@@ -238,7 +238,7 @@ def test_a_file_that_the_hub_never_takes_brings_the_message_back(hub: HubEnd) ->
     behind = put(hub, 1)
     wake(hub)
     hub.say(f.FileRefused(hub.heard(f.Offer)[0].id, "too-large", "at most 3 bytes"))
-    sent = hub.station.do(lambda c: outbox.find(c, mine))
+    sent = hub.station.do(lambda c: tracking.find(c, mine))
     assert (sent.state, sent.reason) == (State.RETURNED, "too-large")
     assert submitted(hub) == behind
 
@@ -296,7 +296,7 @@ def test_a_sealed_file_that_is_gone_brings_the_message_back(hub: HubEnd) -> None
     next((hub.station.home / files.OUTGOING).iterdir()).unlink()
     wake(hub)
     hub.say(f.Want(hub.heard(f.Offer)[0].id, 0, 1))
-    sent = hub.station.do(lambda c: outbox.find(c, mine))
+    sent = hub.station.do(lambda c: tracking.find(c, mine))
     assert (sent.state, sent.reason) == (State.RETURNED, "file-lost")
 
 

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from crypto import filestream, sealing
 from crypto import identity as statements
 from crypto.keys import SigningPrivateKey
-from nodes.link import facts, files, inbox, outbox, tables
+from nodes.link import facts, files, inbox, outbox, tables, tracking
 from protocols.link import frames as f
 from protocols.link import limits
 from protocols.link.envelope import Receipt, SignedReceipt, State, decode_receipt, encode
@@ -43,8 +43,8 @@ def put(hub: HubEnd, to: str = TO) -> bytes:
     return hub.station.do(partial(outbox.put, draft=draft, now_ms=EPOCH_MS)).id
 
 
-def sent(hub: HubEnd, identifier: bytes) -> outbox.Sent:
-    return hub.station.do(partial(outbox.find, identifier=identifier))
+def sent(hub: HubEnd, identifier: bytes) -> tracking.Sent:
+    return hub.station.do(partial(tracking.find, identifier=identifier))
 
 
 def alarms(hub: HubEnd) -> list[str]:
