@@ -16,7 +16,7 @@ from hub.files.store import AttachmentStore
 from hub.metrics import HubMetrics
 from hub.routing.policy import Rules
 from hub.sessions.registry import Sessions
-from hub.spool import store
+from hub.spool import ageing
 from hub.spool.store import SpoolSql
 from runtime import transactions
 from runtime.clock import Clock
@@ -38,7 +38,7 @@ def compose(
     registry: CollectorRegistry,
 ) -> HubCore:
     """Return a hub whose tables are up to date and which nobody has called yet. Blocking."""
-    transactions.transact(engine, lambda connection: store.all_left(connection, clock.now_ms()))
+    transactions.transact(engine, lambda connection: ageing.all_left(connection, clock.now_ms()))
     view = transactions.read(engine, DirectoryView.load)
     database = Database(engine, writer=writer, reader=reader, on_fatal=on_fatal, registry=registry)
     files = AttachmentStore(

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from hub.core import HubCore
 from hub.files.layout import storage_key
 from hub.routing.route import Reason
-from hub.spool import store
+from hub.spool import ageing
 from protocols.link.envelope import decode_envelope, decode_message, facility_of
 from runtime.logs import event
 
@@ -47,14 +47,14 @@ class Sweeper:
         hub = self._hub
         now_ms = hub.clock.now_ms()
 
-        def operation(connection: Connection) -> list[store.Due]:
-            due = store.overdue(connection, now_ms, ROWS_PER_ROUND)
+        def operation(connection: Connection) -> list[ageing.Due]:
+            due = ageing.overdue(connection, now_ms, ROWS_PER_ROUND)
             hub.sql.conclude(
-                connection, [(one.seq, store.return_news(one, Reason.EXPIRED, now_ms)) for one in due]
+                connection, [(one.seq, ageing.return_news(one, Reason.EXPIRED, now_ms)) for one in due]
             )
             return due
 
-        if not await hub.database.read(lambda c: store.overdue(c, now_ms, 1)):
+        if not await hub.database.read(lambda c: ageing.overdue(c, now_ms, 1)):
             return
         returned = await hub.database.write(operation)
         for one in returned:
@@ -66,19 +66,13 @@ class Sweeper:
         hub = self._hub
         now_ms = hub.clock.now_ms()
 
-        def operation(connection: Connection) -> list[store.Due]:
-            late = store.unwarned(connection, now_ms, ROWS_PER_ROUND)
-            hub.sql.add_events(
-                connection,
-                [
-                    store.late_news(one, now_ms, connected=hub.sessions.get(one.facility) is not None)
-                    for one in late
-                ],
-            )
-            store.mark_warned(connection, [one.seq for one in late])
+        def operation(connection: Connection) -> list[ageing.Due]:
+            late = ageing.unwarned(connection, now_ms, ROWS_PER_ROUND)
+            hub.sql.add_events(connection, [ageing.late_news(one, now_ms) for one in late])
+            ageing.mark_warned(connection, [one.seq for one in late])
             return late
 
-        if not await hub.database.read(lambda c: store.unwarned(c, now_ms, 1)):
+        if not await hub.database.read(lambda c: ageing.unwarned(c, now_ms, 1)):
             return
         late = await hub.database.write(operation)
         hub.metrics.outcomes["delayed"].inc(len(late))
@@ -88,14 +82,14 @@ class Sweeper:
         hub = self._hub
         before_ms = hub.clock.now_ms() - int(hub.settings.retention.ledger_s * 1000)
         while (
-            await hub.database.write(lambda c: store.forget(c, before_ms, ROWS_PER_ROUND)) == ROWS_PER_ROUND
+            await hub.database.write(lambda c: ageing.forget(c, before_ms, ROWS_PER_ROUND)) == ROWS_PER_ROUND
         ):
             pass
 
     async def sweep_files(self) -> None:
         """Remove attachments that no waiting message names and that are old enough to be forgotten."""
         hub = self._hub
-        messages = await hub.database.read(store.messages_with_files)
+        messages = await hub.database.read(ageing.messages_with_files)
         keep: set[bytes] = set()
         for blob in messages:
             envelope = decode_envelope(decode_message(blob).envelope)

@@ -22,6 +22,11 @@ COMMANDS = {
     "group": ("hub.cli.facilities", "group", "Make a named group of mailboxes, or replace its members."),
     "queue": ("hub.cli.traffic", "queue", "Show what waits for which facility."),
     "track": ("hub.cli.traffic", "track", "Show what became of one message."),
+    "give-up": (
+        "hub.cli.traffic",
+        "give_up",
+        "Return a message that its recipient never takes.",
+    ),
     "backup": ("hub.cli.traffic", "backup", "Copy the database, consistently, while the hub runs."),
 }
 

@@ -1,4 +1,4 @@
-"""``queue``, ``track``, ``backup``."""
+"""``queue``, ``track``, ``give-up``, ``backup``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from contextlib import closing
 from pathlib import Path
 
 import click
+from sqlalchemy import Connection
 
 from hub import home as hub_home
 from hub.cli import home_option, json_option
 from hub.cli.opened import opened_hub
-from hub.spool import store
+from hub.routing.route import Reason
+from hub.spool import ageing, store, tracking
 from runtime.cli import EXIT_USAGE, facts, fail, moment, say, table
 from runtime.home import fsync_directory
-from runtime.transactions import read
+from runtime.transactions import read, transact
 
 
 @click.command()
@@ -26,7 +28,7 @@ from runtime.transactions import read
 def queue(home: Path, as_json: bool) -> None:
     """Show what waits for which facility."""
     with opened_hub(home) as hub:
-        depths = read(hub.engine, store.depths)
+        depths = read(hub.engine, tracking.depths)
     now_ms = time.time_ns() // 1_000_000
     value = [
         {
@@ -48,12 +50,9 @@ def queue(home: Path, as_json: bool) -> None:
 @json_option
 def track(identifier: str, home: Path, as_json: bool) -> None:
     """Show what became of message ID, as far as the hub can know."""
-    try:
-        raw = uuid.UUID(identifier).bytes
-    except ValueError:
-        fail(f"{identifier!r} is no message id; it should be like 019a…-….", EXIT_USAGE)
+    raw = _id(identifier)
     with opened_hub(home) as hub:
-        found = read(hub.engine, lambda connection: store.track(connection, raw))
+        found = read(hub.engine, lambda connection: tracking.track(connection, raw))
     if not found:
         fail(f"no message {identifier} was accepted by this hub")
     value = [
@@ -78,7 +77,14 @@ def track(identifier: str, home: Path, as_json: bool) -> None:
     facts(value if len(value) > 1 else value[0], as_json=as_json, text=lambda: _told(found))
 
 
-def _told(found: list[store.Tracked]) -> str:
+def _id(identifier: str) -> bytes:
+    try:
+        return uuid.UUID(identifier).bytes
+    except ValueError:
+        fail(f"{identifier!r} is no message id; it should be like 019a…-….", EXIT_USAGE)
+
+
+def _told(found: list[tracking.Tracked]) -> str:
     lines: list[str] = []
     for one in found:
         lines.append(
@@ -87,6 +93,42 @@ def _told(found: list[store.Tracked]) -> str:
         lines += [f"  {moment(n.at_ms)}  {n.state.word:<10} {n.recipient}  {n.code}" for n in one.news]
         lines += [f"  waiting for {recipient}" for recipient in one.waiting]
     return "\n".join(lines)
+
+
+@click.command("give-up")
+@click.argument("identifier", metavar="ID")
+@home_option
+@click.option("--recipient", metavar="MAILBOX@FACILITY", help="Only this copy. Default: all that wait.")
+def give_up(identifier: str, home: Path, recipient: str | None) -> None:
+    """Return message ID to its sender (given-up), though its recipient may have it already.
+
+    For a recipient that never comes back. One that is connected settles the message itself: suspend its
+    facility first if it does not.
+    """
+    raw = _id(identifier)
+    now_ms = time.time_ns() // 1_000_000
+    with opened_hub(home) as hub:
+        sql = store.SpoolSql(hub.engine)
+
+        def operation(connection: Connection) -> tuple[list[ageing.Due], list[ageing.Due]]:
+            found = ageing.waiting(connection, raw)
+            found = [one for one in found if recipient in (None, one.recipient)]
+            away = [one for one in found if not one.connected]
+            sql.conclude(
+                connection, [(one.seq, ageing.return_news(one, Reason.GIVEN_UP, now_ms)) for one in away]
+            )
+            return found, away
+
+        found, away = transact(hub.engine, operation)
+        hub.poke()
+    if not found:
+        fail(f"nothing of message {identifier} waits at this hub")
+    for one in away:
+        doubt = "; it may have been delivered before" if one.in_doubt else ""
+        say(f"{identifier} for {one.recipient} goes back to {one.sender}{doubt}.")
+    if len(away) < len(found):
+        still = ", ".join(sorted({one.facility for one in found if one.connected}))
+        fail(f"{still} is connected and may be taking it now: suspend it first, or wait")
 
 
 @click.command()

@@ -20,6 +20,7 @@ class Reason(StrEnum):
     NOT_ALLOWED = "not-allowed"
     EXPIRED = "expired"
     DAMAGED = "damaged-in-store"
+    GIVEN_UP = "given-up"
 
 
 class Delay(StrEnum):

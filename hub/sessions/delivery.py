@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 from crypto.filestream import chunk_count
 from hub.core import HubCore
 from hub.routing.route import Reason
-from hub.spool import store
+from hub.spool import ageing
 from hub.spool.store import News, Queued
 from protocols.link import frames as f
 from protocols.link import limits
@@ -276,7 +276,7 @@ class Delivery:
 async def forget_files(hub: HubCore, message: bytes) -> None:
     """Remove the attachments of a message that no recipient needs any more."""
     envelope = decode_envelope(decode_message(message).envelope)
-    if await hub.database.read(lambda connection: store.undelivered_files(connection, envelope.id)):
+    if await hub.database.read(lambda connection: ageing.undelivered_files(connection, envelope.id)):
         return
     for ref in envelope.attachments:
         await hub.files.delete(envelope.sender_facility, ref.id)

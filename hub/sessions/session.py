@@ -20,7 +20,7 @@ from hub.sessions.intake import Intake
 from hub.sessions.joining import Joining
 from hub.sessions.news import NewsFeed
 from hub.sessions.uploads import Uploads
-from hub.spool import store
+from hub.spool import ageing
 from protocols.link import frames as f
 from protocols.link import limits
 from protocols.link.errors import LocalError, RemoteError
@@ -203,7 +203,7 @@ class HubSession:
     async def _note_presence(self, *, connected: bool) -> None:
         now_ms, facility, software = self._hub.clock.now_ms(), self.facility, self.software
         await self._hub.database.write(
-            lambda connection: store.note_presence(
+            lambda connection: ageing.note_presence(
                 connection, facility, now_ms, connected=connected, software=software
             )
         )

@@ -172,7 +172,7 @@ class Fetching:
         Not done if the session ends: the hub delivers again, and what is on disk counts.
         """
         envelope, content = opened.envelope, opened.content
-        await self._room(sum(ref.size for ref in envelope.attachments))
+        await self._room(sum(ref.size for ref in envelope.attachments), opened.remaining_ms / 1000)
         # Named after all that was signed: no other message can reach into a file that was delivered.
         stem = opened.digest.hex()
         body_path: str | None = None
@@ -189,9 +189,13 @@ class Fetching:
             files.append(ReceivedFile(safe_name(named.name), named.media_type, ref.size, digest, name))
         return Fetched(body_path, tuple(files))
 
-    async def _room(self, needed_bytes: int) -> None:
-        """Wait until the disk has room: the message stays at the hub meanwhile."""
+    async def _room(self, needed_bytes: int, remaining_s: float) -> None:
+        """Wait until the disk has room, as long as the message has time: it stays at the hub meanwhile."""
+        clock = self._core.clock
+        until_s = clock.monotonic_s() + remaining_s
         while free_bytes(self._core.home) - needed_bytes < self._core.floor_bytes:
+            if clock.monotonic_s() >= until_s:
+                raise Rejected("expired", f"no room for {needed_bytes} bytes in time", alarming=False)
             event(_LOG, logging.WARNING, "no-room-for-attachment", needed_bytes=needed_bytes)
             await sleep(self._core.clock, ROOM_RETRY_S)
             if self._gone is not None:

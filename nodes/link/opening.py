@@ -36,7 +36,12 @@ class Opened:
     envelope: Envelope
     content: Content
     content_key: sealing.ContentKey
-    expired: bool
+    remaining_ms: int
+
+    @property
+    def expired(self) -> bool:
+        """Its time was up when the hub sent it: taken only if it was taken before."""
+        return self.remaining_ms == 0
 
 
 class Rejected(Exception):  # noqa: N818 - past tense states the outcome
@@ -74,7 +79,7 @@ def open_delivery(delivery: f.Delivery, identity: Identity, trust: Trust) -> Ope
         envelope,
         content,
         content_key,
-        delivery.remaining_ms == 0,
+        delivery.remaining_ms,
     )
 
 

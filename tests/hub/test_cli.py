@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from hub import home as hub_home
 from hub.cli import COMMANDS, main
 from hub.home import DATABASE, KEYS, SETTINGS
+from hub.spool import ageing
+from hub.spool.store import SpoolSql, news_for
+from protocols.link.envelope import State
 from protocols.link.joincode import decode_joincode
+from tests.hub.hubs import EPOCH_MS, ORAN, SUD, entry
 
 
 def run(home: Path, *arguments: str) -> Result:
@@ -173,3 +179,27 @@ def test_every_command_explains_itself(command: str) -> None:
     result = CliRunner().invoke(main, [command, "--help"])
     assert result.exit_code == 0
     assert "--home" in result.stdout
+
+
+def test_what_a_recipient_never_takes_is_given_up(home: Path) -> None:
+    """Returned to its sender with a reason of its own; a recipient that is connected settles it itself."""
+    engine = hub_home.open_database(home, hub_home.load_settings(home))
+    sql = SpoolSql(engine)
+    gone = str(uuid.UUID(int=1))
+    with engine.begin() as connection:
+        ageing.note_presence(connection, "chu-oran", EPOCH_MS, connected=True, software="node")
+        sql.accept(connection, [entry(1, ORAN, SUD)], EPOCH_MS)
+    refused = run(home, "give-up", gone)
+    assert (refused.exit_code, "suspend" in refused.stderr) == (1, True)
+    assert facts(home, "track", gone)["waiting"] == [ORAN]
+    with engine.begin() as connection:
+        ageing.note_presence(connection, "chu-oran", EPOCH_MS, connected=False, software="node")
+    assert run(home, "give-up", gone, "--recipient", "labo@chu-mars").exit_code == 1
+    done = run(home, "give-up", gone)
+    assert (done.exit_code, "may have been delivered" in done.stderr) == (0, True)
+    with engine.begin() as connection:
+        told = [(one.recipient, one.state, one.code) for one in news_for(connection, "chu-alger", 0, 9)]
+    engine.dispose()
+    assert set(told) == {(ORAN, State.RETURNED, "given-up"), (SUD, State.RETURNED, "given-up")}
+    assert facts(home, "track", gone)["waiting"] == []
+    assert run(home, "give-up", gone).exit_code == 1

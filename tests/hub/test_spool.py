@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, func, select
 
 from hub.routing.route import Delay, Reason
-from hub.spool import store
+from hub.spool import ageing, store, tracking
 from hub.spool.store import News, SpoolSql
 from hub.spool.tables import ledger, spool
 from protocols.link.envelope import State
@@ -91,7 +91,7 @@ def test_two_facilities_may_use_the_same_id(connection: Connection, sql: SpoolSq
     done = sql.accept(connection, [entry(1, ORAN, sender=SUD, digest=b"x" * 32)], EPOCH_MS)
     assert done.accepted == (message_id(1),)
     assert [row.sender for row in sql.queue(connection, "chu-oran", 0, 0, MOST)] == [ALGER, SUD]
-    assert {found.sender for found in store.track(connection, message_id(1))} == {ALGER, SUD}
+    assert {found.sender for found in tracking.track(connection, message_id(1))} == {ALGER, SUD}
 
 
 def test_more_ids_than_one_query_takes(connection: Connection, sql: SpoolSql) -> None:
@@ -109,7 +109,7 @@ def test_several_recipients_have_a_copy_and_a_fate_each(connection: Connection, 
     assert done.returned
     delivered_row, waiting = sql.queue(connection, "chu-oran", 0, 0, MOST)
     sql.conclude(connection, [(delivered_row.seq, news(1, State.DELIVERED))])
-    (tracked,) = store.track(connection, message_id(1))
+    (tracked,) = tracking.track(connection, message_id(1))
     assert tracked.waiting == (waiting.recipient,) == ("labo@chu-oran",)
     assert {(one.recipient, one.state, one.code) for one in tracked.news} == {
         (SUD, State.RETURNED, "facility-inactive"),
@@ -227,11 +227,11 @@ def test_one_facilitys_id_gives_no_word_on_anothers(connection: Connection, sql:
 
 
 def seen(connection: Connection, *, connected: bool, facility: str = "chu-oran") -> None:
-    store.note_presence(connection, facility, EPOCH_MS, connected=connected, software="node 1")
+    ageing.note_presence(connection, facility, EPOCH_MS, connected=connected, software="node 1")
 
 
 def overdue(connection: Connection, now_ms: int = EPOCH_MS + DAY_MS) -> list[bytes]:
-    return [due.id for due in store.overdue(connection, now_ms, MOST)]
+    return [due.id for due in ageing.overdue(connection, now_ms, MOST)]
 
 
 def test_what_nobody_can_have_seen_expires_to_the_millisecond(connection: Connection, sql: SpoolSql) -> None:
@@ -253,7 +253,7 @@ def test_what_a_past_session_may_have_brought_is_in_doubt(connection: Connection
     seen(connection, connected=False)
     sql.accept(connection, [entry(2, ORAN)], EPOCH_MS)
     assert overdue(connection) == [message_id(2)]
-    late = store.unwarned(connection, EPOCH_MS + DAY_MS, MOST)
+    late = ageing.unwarned(connection, EPOCH_MS + DAY_MS, MOST)
     assert [due.in_doubt for due in late] == [True, False]
 
 
@@ -263,18 +263,18 @@ def test_after_a_crash_every_connected_facility_may_have_seen_everything(
     seen(connection, connected=True)
     seen(connection, connected=False, facility="clinique-sud")
     sql.accept(connection, [entry(1, ORAN), entry(2, SUD)], EPOCH_MS)
-    store.all_left(connection, EPOCH_MS + 1)
+    ageing.all_left(connection, EPOCH_MS + 1)
     assert overdue(connection) == [message_id(2)]
 
 
 def test_a_sender_is_warned_once(connection: Connection, sql: SpoolSql) -> None:
     sql.accept(connection, [entry(1, ORAN, warn_after_ms=1_000), entry(2, ORAN)], EPOCH_MS)
-    assert store.unwarned(connection, EPOCH_MS + 999, MOST) == []
-    (due,) = store.unwarned(connection, EPOCH_MS + 1_000, MOST)
+    assert ageing.unwarned(connection, EPOCH_MS + 999, MOST) == []
+    (due,) = ageing.unwarned(connection, EPOCH_MS + 1_000, MOST)
     assert due.id == message_id(1)
-    store.mark_warned(connection, [due.seq])
-    assert store.unwarned(connection, EPOCH_MS + 1_000, MOST) == []
-    assert [one.id for one in store.unwarned(connection, EPOCH_MS + DAY_MS, MOST)] == [message_id(2)]
+    ageing.mark_warned(connection, [due.seq])
+    assert ageing.unwarned(connection, EPOCH_MS + 1_000, MOST) == []
+    assert [one.id for one in ageing.unwarned(connection, EPOCH_MS + DAY_MS, MOST)] == [message_id(2)]
 
 
 @pytest.mark.parametrize(
@@ -282,8 +282,8 @@ def test_a_sender_is_warned_once(connection: Connection, sql: SpoolSql) -> None:
     [(True, True, Delay.WAITING), (False, True, Delay.IN_DOUBT), (False, False, Delay.OFFLINE)],
 )
 def test_a_warning_says_why(connected: bool, in_doubt: bool, code: Delay) -> None:
-    due = store.Due(1, "chu-oran", ORAN, ALGER, message_id(1), 0, in_doubt)
-    told = store.late_news(due, EPOCH_MS, connected=connected)
+    due = ageing.Due(1, "chu-oran", ORAN, ALGER, message_id(1), 0, in_doubt, connected)
+    told = ageing.late_news(due, EPOCH_MS)
     assert (told.facility, told.recipient, told.state, told.code) == ("chu-alger", ORAN, State.DELAYED, code)
 
 
@@ -292,7 +292,7 @@ def test_a_warning_says_why(connected: bool, in_doubt: bool, code: Delay) -> Non
 
 def forget(connection: Connection, before_ms: int = EPOCH_MS + 1) -> set[int]:
     """Forget, and return the numbers of what is left in the ledger."""
-    store.forget(connection, before_ms, MOST)
+    ageing.forget(connection, before_ms, MOST)
     return {int.from_bytes(row, "big") for row in connection.execute(select(ledger.c.id)).scalars()}
 
 
@@ -316,9 +316,9 @@ def test_only_what_is_finished_and_told_is_forgotten(connection: Connection, sql
 
 def test_forgetting_goes_in_steps(connection: Connection, sql: SpoolSql) -> None:
     sql.accept(connection, [entry(number, returns=()) for number in range(5)], EPOCH_MS)
-    assert store.forget(connection, EPOCH_MS + 1, 3) == 3
-    assert store.forget(connection, EPOCH_MS + 1, 3) == 2
-    assert store.forget(connection, EPOCH_MS + 1, 3) == 0
+    assert ageing.forget(connection, EPOCH_MS + 1, 3) == 3
+    assert ageing.forget(connection, EPOCH_MS + 1, 3) == 2
+    assert ageing.forget(connection, EPOCH_MS + 1, 3) == 0
 
 
 # ── attachments, and looking ───────────────────────────────────────────────────────────────
@@ -326,20 +326,20 @@ def test_forgetting_goes_in_steps(connection: Connection, sql: SpoolSql) -> None
 
 def test_files_are_needed_until_the_last_recipient_has_them(connection: Connection, sql: SpoolSql) -> None:
     sql.accept(connection, [entry(1, ORAN, SUD, files=1, message=b"with files"), entry(2, ORAN)], EPOCH_MS)
-    assert store.messages_with_files(connection) == [b"with files"]
-    assert not store.undelivered_files(connection, message_id(2))
+    assert ageing.messages_with_files(connection) == [b"with files"]
+    assert not ageing.undelivered_files(connection, message_id(2))
     delivered(sql, connection, 1)
-    assert store.undelivered_files(connection, message_id(1))
+    assert ageing.undelivered_files(connection, message_id(1))
     (row,) = sql.queue(connection, "clinique-sud", 0, 0, MOST)
     sql.conclude(connection, [(row.seq, news(1, State.DELIVERED, SUD))])
-    assert not store.undelivered_files(connection, message_id(1))
-    assert store.messages_with_files(connection) == []
+    assert not ageing.undelivered_files(connection, message_id(1))
+    assert ageing.messages_with_files(connection) == []
 
 
 def test_queues_are_shown_longest_first(connection: Connection, sql: SpoolSql) -> None:
     sql.accept(connection, [entry(1, ORAN, SUD, message=b"12345"), entry(2, SUD, message=b"123")], EPOCH_MS)
-    assert store.depths(connection) == [
-        store.Depth("clinique-sud", 2, 8, EPOCH_MS),
-        store.Depth("chu-oran", 1, 5, EPOCH_MS),
+    assert tracking.depths(connection) == [
+        tracking.Depth("clinique-sud", 2, 8, EPOCH_MS),
+        tracking.Depth("chu-oran", 1, 5, EPOCH_MS),
     ]
-    assert store.track(connection, message_id(77)) == []
+    assert tracking.track(connection, message_id(77)) == []

@@ -10,7 +10,7 @@ import pytest
 from config.hub import HubSettings, Retention
 from crypto import filestream
 from hub.files.errors import AttachmentMissing
-from hub.spool import store
+from hub.spool import ageing, store, tracking
 from hub.spool.store import Entry, News
 from hub.sweeper import HOUSEKEEPING_ROUNDS, ROUND_S, Sweeper
 from protocols.link.envelope import AttachmentRef, Envelope, Priority, SealedMessage, State, encode
@@ -29,7 +29,7 @@ def accept(rest: Rest, *entries: Entry) -> None:
 
 
 def presence(rest: Rest, facility: str, *, connected: bool) -> None:
-    rest.sql(lambda c: store.note_presence(c, facility, EPOCH_MS, connected=connected, software="node"))
+    rest.sql(lambda c: ageing.note_presence(c, facility, EPOCH_MS, connected=connected, software="node"))
 
 
 def told(rest: Rest) -> list[tuple[int, str, State, str]]:
@@ -56,7 +56,7 @@ def test_late_is_warned_once_and_expired_comes_back_once(rest: Rest, sweeper: Sw
         rest.run(sweeper.round())
     warning = (1, ORAN, State.DELAYED, "recipient-offline")
     assert (told(rest), waiting(rest)) == ([warning], [1])
-    assert rest.sql(lambda c: store.unwarned(c, rest.clock.now_ms(), MOST)) == [], "looked at every round"
+    assert rest.sql(lambda c: ageing.unwarned(c, rest.clock.now_ms(), MOST)) == [], "looked at every round"
     rest.time.advance(DAY_MS * 0.2 / 1000)
     for _ in range(3):
         rest.run(sweeper.round())
@@ -125,12 +125,12 @@ def test_a_clock_that_jumps_back_returns_nothing_early(rest: Rest, sweeper: Swee
 def test_traces_are_forgotten_after_their_time_and_only_if_finished(rest: Rest, sweeper: Sweeper) -> None:
     accept(rest, entry(1, ORAN, valid_for_ms=1_000 * DAY_MS), entry(2))
     rest.run(sweeper.round())
-    assert rest.sql(lambda c: len(store.track(c, message_id(2)))) == 1
+    assert rest.sql(lambda c: len(tracking.track(c, message_id(2)))) == 1
     rest.time.advance(401 * DAY_MS / 1000)
     for _ in range(HOUSEKEEPING_ROUNDS):
         rest.run(sweeper.round())
-    assert rest.sql(lambda c: len(store.track(c, message_id(2)))) == 0
-    assert rest.sql(lambda c: len(store.track(c, message_id(1)))) == 1
+    assert rest.sql(lambda c: len(tracking.track(c, message_id(2)))) == 0
+    assert rest.sql(lambda c: len(tracking.track(c, message_id(1)))) == 1
     assert waiting(rest) == [1]
 
 
