@@ -29,7 +29,14 @@ from hub.spool import ageing
 from hub.spool.store import News, Queued
 from protocols.link import frames as f
 from protocols.link import limits
-from protocols.link.envelope import Priority, State, decode_envelope, decode_message, facility_of
+from protocols.link.envelope import (
+    Priority,
+    State,
+    check_receipt,
+    decode_envelope,
+    decode_message,
+    facility_of,
+)
 from protocols.link.errors import RemoteError
 from runtime import crash
 from runtime.logs import event
@@ -198,6 +205,8 @@ class Delivery:
             if sent is None:
                 continue
             row = sent[0]
+            if taking.receipt or taking.state is State.DELIVERED:
+                check_receipt(taking.receipt, (row.id, row.sender, row.recipient, taking.state))
             news = News(
                 0, facility_of(row.sender), row.id, row.recipient, taking.state, taking.code,
                 self._hub.clock.now_ms(), taking.receipt,

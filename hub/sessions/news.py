@@ -18,7 +18,7 @@ from hub.spool import store
 from hub.spool.store import News
 from protocols.link import frames as f
 from protocols.link import limits
-from protocols.link.envelope import State, facility_of
+from protocols.link.envelope import State, check_receipt, facility_of
 from protocols.link.errors import RemoteError
 from runtime.tasks import spawn
 
@@ -104,6 +104,7 @@ class NewsFeed:
                 raise RemoteError("not-yours", f"a receipt of {item.recipient}")
             if item.state not in (State.PROCESSED, State.REFUSED):
                 raise RemoteError("malformed", f"a receipt with state {item.state.word}")
+            check_receipt(item.receipt, (item.id, item.sender, item.recipient, item.state))
         spawn(self._store(frame.items), self._session.failed)
 
     async def _store(self, items: tuple[f.ReceiptItem, ...]) -> None:

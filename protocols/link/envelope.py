@@ -206,6 +206,16 @@ def decode_receipt(data: bytes) -> tuple[Receipt, SignedReceipt]:
     return _decode(_receipt, signed.receipt, limits.RECEIPT_BYTES, "receipt"), signed
 
 
+def check_receipt(data: bytes, claim: tuple[bytes, str, str, State]) -> None:
+    """Check that a signed receipt reads and states ``claim``: message id, sender, recipient, state.
+
+    The signature is not verified: that is the sender's node's. Raises RemoteError.
+    """
+    receipt, _ = decode_receipt(data)
+    if (receipt.message_id, receipt.sender, receipt.recipient, receipt.state) != claim:
+        raise RemoteError("malformed", f"the receipt for {claim[2]} is about something else")
+
+
 def _decode(decoder: msgspec.msgpack.Decoder[_T], data: bytes, bound_bytes: int, what: str) -> _T:
     if len(data) > bound_bytes:
         raise RemoteError("too-large", f"{what} of {len(data)} bytes, at most {bound_bytes} are allowed")

@@ -11,7 +11,17 @@ from crypto import sealing
 from hub.files.layout import storage_key
 from nodes.link.identity import load_identity
 from protocols.link import frames as f
-from protocols.link.envelope import AttachmentRef, Priority, State, Wrap, decode_envelope, decode_message
+from protocols.link.envelope import (
+    AttachmentRef,
+    Priority,
+    Receipt,
+    SignedReceipt,
+    State,
+    Wrap,
+    decode_envelope,
+    decode_message,
+    encode,
+)
 from tests.attack.evil import EvilNode
 from tests.integration.conftest import NewNetwork
 from tests.integration.network import FACILITIES, Network
@@ -67,6 +77,29 @@ def test_what_may_not_be_said_ends_the_session(network: Network, frames: list[f.
     with evil(network) as node:
         node.say(*frames)
         assert node.ended().reason is f.Goodbye.PROTOCOL_FAULT
+
+
+@pytest.mark.parametrize("receipt", [b"", b"receipt", "another"], ids=str)
+def test_a_delivery_without_its_receipt_ends_the_session(network: Network, receipt: bytes | str) -> None:
+    """Its sender would never believe it, and never hear of it again: it stays in the spool."""
+    with evil(network) as sender:
+        _, message = sender.message("labo@chu-oran")
+        sender.submit(message)
+        sender.wait(f.Accepted)
+    with evil(network, "chu-oran") as node:
+        one = node.wait(f.Deliver).deliveries[0]
+        if isinstance(receipt, str):
+            statement = Receipt(
+                1, bytes(16), bytes(32), f"labo@{EVIL}", one.recipient, State.DELIVERED, "", 0, 1
+            )
+            receipt = encode(SignedReceipt(encode(statement), bytes(64)))
+        node.say(f.Taken((f.Taking(one.sequence, State.DELIVERED, "", receipt),)))
+        assert node.ended().reason is f.Goodbye.PROTOCOL_FAULT
+    with evil(network, "chu-oran") as node:
+        again = node.wait(f.Deliver).deliveries[0]
+        assert again.message == message
+        node.say(f.Taken((f.Taking(again.sequence, State.RETURNED, "x", b""),)))
+        assert node.still_welcome()
 
 
 def test_a_size_that_was_not_stored_is_refused(network: Network) -> None:
