@@ -3,7 +3,7 @@
 The caller is looked up by its link key in the directory in memory, before anything else is
 done for it. Its session counts, and replaces an earlier one, only when READY has proved
 that it holds the key. That it is connected is committed before the first delivery: the
-expiry of messages relies on it (see ``hub.spool.store.overdue``).
+expiry of messages relies on it (see ``hub.spool.ageing.overdue``).
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from hub.directory import store as directory_store
 from hub.files.layout import storage_key
 from hub.listener import HubListener
 from hub.sessions.registry import Sessions
-from hub.spool import store as spool
+from hub.spool import ageing
 from hub.sweeper import ROUND_S, Sweeper
 from nodes import compose as node_compose
 from nodes.link.core import LinkCore
@@ -247,7 +247,7 @@ class HubMachine(Machine):
     def forget_uploads(self) -> None:
         """Remove the attachments that no waiting message names, as the hub does with old ones."""
         keep: set[str] = set()
-        for blob in transact(self.engine, spool.messages_with_files):
+        for blob in transact(self.engine, ageing.messages_with_files):
             envelope = decode_envelope(decode_message(blob).envelope)
             keep.update(storage_key(envelope.sender_facility, ref.id).hex() for ref in envelope.attachments)
         for path in (self.home / hub_home.ATTACHMENTS).rglob("*"):
