@@ -81,11 +81,9 @@ def test_both_ends_learn_the_same(pattern: Pattern) -> None:
     assert responder.read_message(initiator.write_message(b"one")) == b"one"
     assert responder.remote_static == NODE.public
     assert initiator.remote_static == HUB.public
-    assert not initiator.finished
-    assert not responder.finished
+    assert [initiator.finished, responder.finished] == [False, False]
     assert initiator.read_message(responder.write_message(b"two")) == b"two"
-    assert initiator.finished
-    assert responder.finished
+    assert [initiator.finished, responder.finished] == [True, True]
     assert initiator.handshake_hash == responder.handshake_hash
     assert len(initiator.handshake_hash) == 64
 

@@ -11,6 +11,7 @@ from config.hub import HubSettings, Limits
 from hub import listener
 from hub.listener import BURST_S, AddressRate, HubListener
 from runtime.clock import SimulatedClock
+from runtime.link import TwistedLink
 from tests.hub.hubs import EPOCH_MS, Rest, open_hub
 
 RATE = 5.0
@@ -87,14 +88,22 @@ def test_addresses_are_remembered_in_bounded_number(
 # ── the factory ────────────────────────────────────────────────────────────────────────────
 
 
-def call(door: HubListener, host: str = "10.0.0.1") -> StringTransport | None:
+class Wire(StringTransport):
+    """A connection that knows what the hub put at its end."""
+
+    def __init__(self, protocol: TwistedLink) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
+        self.protocol = protocol
+
+
+def call(door: HubListener, host: str = "10.0.0.1") -> Wire | None:
     """Connect; returns the connection, None if it was turned away."""
     protocol = door.buildProtocol(IPv4Address("TCP", host, 1))
     if protocol is None:
         return None
-    transport = StringTransport()
-    transport.protocol = protocol
-    protocol.makeConnection(transport)
+    assert isinstance(protocol, TwistedLink)
+    transport = Wire(protocol)
+    protocol.makeConnection(transport)  # type: ignore[no-untyped-call]  # Twisted's
     return transport
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Table, func, select
 
 from hub.routing.route import Delay, Reason
 from hub.spool import ageing, store, tracking
@@ -26,8 +26,8 @@ def queued(sql: SpoolSql, connection: Connection, priority: int = 0, after: int 
     return [row.id for row in sql.queue(connection, "chu-oran", priority, after, MOST)]
 
 
-def count(connection: Connection, table: object = spool) -> int:
-    return connection.execute(select(func.count()).select_from(table)).scalar_one()  # type: ignore[call-overload, no-any-return]  # a Table
+def count(connection: Connection, table: Table = spool) -> int:
+    return connection.execute(select(func.count()).select_from(table)).scalar_one()
 
 
 def news(number: int, state: State, recipient: str = ORAN, receipt: bytes = b"signed") -> News:

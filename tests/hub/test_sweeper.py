@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import pytest
+from sqlalchemy import Connection
+from twisted.internet.defer import Deferred
 
 from config.hub import HubSettings, Retention
 from crypto import filestream
@@ -17,6 +20,7 @@ from protocols.link.envelope import AttachmentRef, Envelope, Priority, SealedMes
 from tests.hub.hubs import ALGER, DAY_MS, EPOCH_MS, ORAN, SUD, Rest, entry, message_id, open_hub
 
 MOST = 1_000
+_T = TypeVar("_T")
 
 
 @pytest.fixture
@@ -88,20 +92,23 @@ def test_what_may_have_been_delivered_is_never_returned_by_the_clock(rest: Rest,
 
 
 def test_a_round_whose_work_vanishes_between_look_and_write_does_nothing(
-    rest: Rest, sweeper: Sweeper
+    rest: Rest, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The recipient connects just then. A round that failed here would be the sweeper's last."""
     accept(rest, entry(1, ORAN))
     rest.time.advance(2 * DAY_MS / 1000)
-    database, look = rest.core.database, rest.core.database.read
+    look = rest.core.database.read
 
-    def connecting(operation: object) -> object:
-        found = look(operation)  # type: ignore[arg-type, var-annotated]  # passed on as it came
-        return found.addCallback(lambda due: (presence(rest, "chu-oran", connected=True), due)[1])
+    def connecting(operation: Callable[[Connection], _T]) -> Deferred[_T]:
+        def connects(due: _T) -> _T:
+            presence(rest, "chu-oran", connected=True)
+            return due
 
-    database.read = connecting  # type: ignore[method-assign, assignment]  # the race, made to happen
-    rest.run(sweeper._return_expired())
-    database.read = look  # type: ignore[method-assign]  # as it was
+        return look(operation).addCallback(connects)
+
+    with monkeypatch.context() as race:
+        race.setattr(rest.core.database, "read", connecting)
+        rest.run(sweeper._return_expired())
     assert (told(rest), waiting(rest)) == ([], [1])
 
 

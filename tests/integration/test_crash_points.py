@@ -13,6 +13,7 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -110,11 +111,13 @@ def test_killed_there_each_message_arrives_once(killing: Killing, who: str, poin
     assert file_of(oran, filed) == killing.scan.read_bytes()
     for identifier in (plain, filed.replace("-", "")):
         last = ["processed"] if identifier == plain else []
-        wait_until(
-            f"{identifier} has its whole history",
-            lambda raw=identifier, last=last: alger.states(raw) == ["queued", "accepted", "delivered", *last],
-        )
+        states = ["queued", "accepted", "delivered", *last]
+        wait_until(f"{identifier} has its whole history", partial(went_through, alger, identifier, states))
     wait_until("the hub holds nothing any more", lambda: network.hub.rows("SELECT 1 FROM spool") == [], 10)
+
+
+def went_through(node: Node, identifier: str, states: list[str]) -> bool:
+    return node.states(identifier) == states
 
 
 def file_of(node: Node, identifier: str) -> bytes:

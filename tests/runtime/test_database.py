@@ -166,7 +166,7 @@ def test_never_acknowledged_before_the_commit(store: Store) -> None:
 
 def test_a_crash_between_commit_and_acknowledgement_keeps_the_write(store: Store) -> None:
     result = outcome(store.database.write(put(1)))
-    timer = store.clock.getDelayedCalls()[0]
+    timer = store.clock.calls[0]
     commit = timer.func
     timer.cancel()
     commit()  # the writer's work, without the delivery of its result
@@ -185,8 +185,12 @@ def test_a_crash_before_the_commit_acknowledges_nothing(store: Store) -> None:
 
 def test_operations_run_in_the_order_written(store: Store) -> None:
     order: list[int] = []
+
+    def note(number: int) -> Callable[[Connection], None]:
+        return lambda _: order.append(number)
+
     for number in range(50):
-        store.database.write(lambda _, n=number: order.append(n))
+        store.database.write(note(number))
     store.run()
     assert order == list(range(50))
 
@@ -232,7 +236,7 @@ def test_an_operation_that_commits_by_itself_fails_its_batch(store: Store, alone
 
 def test_full_disk_refuses_the_whole_batch_and_the_next_one_works(store: Store) -> None:
     limit = store.engine.raw_connection()
-    pages = limit.cursor().execute("PRAGMA page_count").fetchone()[0]  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
+    pages = limit.cursor().execute("PRAGMA page_count").fetchone()[0]
     limit.close()
 
     def restrict(connection: Any, _record: object, _proxy: object) -> None:
@@ -569,7 +573,7 @@ def test_hot_sql_runs_positionally(hot: Engine) -> None:
 
 
 def test_hot_sql_for_postgresql() -> None:
-    dialect = PGDialect_psycopg()
+    dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
     put_sql = hot_sql(dialect, insert(HOT).values(id=bindparam("id"), note=bindparam("note")))
     assert put_sql == "INSERT INTO hot (id, note) VALUES (%s, %s::VARCHAR)"
     take = hot_sql(dialect, select(HOT.c.id).where(HOT.c.note == "100%", HOT.c.seq > bindparam("after")))

@@ -1,7 +1,10 @@
 """MLLP over Twisted: order, bounds, timers, and answers that are never taken for another's."""
 
-from collections.abc import Callable
-from typing import Any
+# Twisted's test transport is unannotated:
+# mypy: allow-untyped-calls
+
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -10,7 +13,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.error import ConnectionLost as TwistedConnectionLost
 from twisted.internet.task import Clock as TaskClock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.logger import globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
 from protocols.mllp import FrameTooLarge, GarbageSkipped, UnframeablePayload, frame
@@ -143,6 +146,7 @@ def test_messages_in_flight_are_bounded_and_reading_stops() -> None:
 
 def test_a_peer_that_does_not_read_is_not_read_from() -> None:
     pipe = Listener().connect()
+    assert pipe.producer is not None
     pipe.producer.pauseProducing()
     assert pipe.producerState == "paused"
     pipe.producer.resumeProducing()
@@ -203,8 +207,7 @@ def test_a_frame_that_does_not_end_is_dropped_in_time() -> None:
         pipe.flow(b"a")
     assert not pipe.aborted
     listener.time.advance(1)
-    assert pipe.aborted
-    assert listener.factory.dropped == 1
+    assert (pipe.aborted, listener.factory.dropped) == (True, 1)
     assert listener.time.getDelayedCalls() == []
 
 
@@ -283,15 +286,16 @@ def test_a_peer_that_does_not_speak_mllp_is_dropped() -> None:
 
 
 @pytest.fixture
-def failures() -> Any:
-    events: list[Any] = []
-    globalLogPublisher.addObserver(events.append)
+def failures() -> Iterator[list[LogEvent]]:
+    events: list[LogEvent] = []
+    observer = cast("ILogObserver", events.append)
+    globalLogPublisher.addObserver(observer)
     yield events
-    globalLogPublisher.removeObserver(events.append)
+    globalLogPublisher.removeObserver(observer)
 
 
 def test_a_failing_handler_acknowledges_nothing_and_closes_behind_the_answers_before_it(
-    failures: list[Any],
+    failures: list[LogEvent],
 ) -> None:
     listener = Listener()
     pipe = listener.connect()
@@ -299,8 +303,7 @@ def test_a_failing_handler_acknowledges_nothing_and_closes_behind_the_answers_be
     listener.asked[1][1].errback(RuntimeError("disk"))
     assert not pipe.disconnecting
     listener.answer(0, b"A")
-    assert pipe.written() == frame(b"A")
-    assert pipe.disconnecting
+    assert (pipe.written(), pipe.disconnecting) == (frame(b"A"), True)
     pipe.flow(frame(b"d"))
     assert b"d" not in listener.payloads
     assert any("MLLP handler failed" in event.get("log_format", "") for event in failures)

@@ -269,9 +269,12 @@ def test_below_the_mark_nothing_is_read_again(
     files.sync(LABO, ID)
     files.append(LABO, ID, 15, big.chunks[15:18])
     hashed: list[int] = []
-    monkeypatch.setattr(
-        "hub.files.upload.leaf_hash", lambda n, chunk: hashed.append(n) or leaf_hash(n, chunk)
-    )
+
+    def noted(index: int, chunk: bytes) -> bytes:
+        hashed.append(index)
+        return leaf_hash(index, chunk)
+
+    monkeypatch.setattr("hub.files.upload.leaf_hash", noted)
     assert big.open(again(files)) == 18
     assert hashed == [15, 16, 17]
 

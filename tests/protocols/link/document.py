@@ -181,6 +181,7 @@ def _default(value: Any) -> str:
 def _type(info: Any) -> str:  # noqa: PLR0911 - one line a kind
     inspect = msgspec.inspect
     if isinstance(info, inspect.IntType):
+        assert info.le is not None  # what travels has bounds
         return f"int {info.ge} to {_power(info.le)}"
     if isinstance(info, inspect.BoolType):
         return "bool"

@@ -6,6 +6,7 @@ import ast
 import re
 from pathlib import Path
 
+from crypto import filestream
 from hub.routing.route import Delay, Reason
 from protocols.link import frames as f
 from protocols.link import limits
@@ -75,6 +76,6 @@ def test_the_sections_that_are_referred_to_exist() -> None:
 
 
 def test_numbers_in_the_prose_are_those_of_the_code() -> None:
-    assert f"{make_vectors.filestream.CHUNK_BYTES:,}" in TEXT
+    assert f"{filestream.CHUNK_BYTES:,}" in TEXT
     assert f"{limits.RECORD_BYTES:,}" in TEXT
     assert str(make_vectors.PATH.name) in TEXT

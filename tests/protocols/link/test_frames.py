@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -161,7 +162,7 @@ def _item(receipt_bytes: int) -> f.Receipts:
 
 
 _BOX = f.Mailbox("b")
-AT_THE_BOUND = {
+AT_THE_BOUND: dict[str, tuple[Callable[[int], f.AnyFrame], int]] = {
     "message submitted": (lambda n: f.Submit((f.Submission(bytes(n), 0),)), limits.MESSAGE_BYTES),
     "message delivered": (_delivery, limits.MESSAGE_BYTES),
     "ids": (lambda n: f.Accepted((ID,) * n), limits.IDS_PER_FRAME),

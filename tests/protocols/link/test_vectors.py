@@ -9,7 +9,7 @@ import pytest
 from crypto import identity, sealing
 from crypto.keys import SigningPublicKey
 from protocols.link import frames as f
-from protocols.link.envelope import decode_envelope, decode_message, decode_receipt
+from protocols.link.envelope import State, decode_envelope, decode_message, decode_receipt
 from protocols.link.joincode import decode_joincode
 from protocols.link.session import HelloReceived, LinkSession, Opened, PeerLeft
 from tests.protocols.link import make_vectors
@@ -67,7 +67,7 @@ def test_the_real_session_reads_the_records(monkeypatch: pytest.MonkeyPatch) -> 
     assert hub.receive(records[0]) == [Opened(None), f.DirectoryWanted(7)]
     assert node.receive(records[1]) == [f.Directory((), complete=True)]
     assert hub.receive(records[2]) == []
-    hub.send(f.Events((f.Event(3, bytes(16), "a@b", f.State.RETURNED, "expired", 1, b""),)))
+    hub.send(f.Events((f.Event(3, bytes(16), "a@b", State.RETURNED, "expired", 1, b""),)))
     assert hub.receive(records[3]) == [f.EventsTaken(3)]
     assert node.receive(records[4]) == [
         f.Pong(1, NOW_MS),
