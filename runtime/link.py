@@ -168,7 +168,8 @@ class TwistedLink(TwistedProtocol):
     # ── inside ─────────────────────────────────────────────────────────────────────────
 
     def _act(self, event: LinkEvent) -> None:
-        if isinstance(event, Opened):
+        if isinstance(event, Opened) and self.session.phase is Phase.OPEN:
+            # While joining, the deadline stays: it is meant for that whole session.
             self._set_deadline(None)
             self._ticker = self._clock.call_later(_TICK_S, self._tick)
         elif isinstance(event, PeerLeft):

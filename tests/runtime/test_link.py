@@ -42,14 +42,21 @@ class End:
     asked_for_more: int = 0
     on_room: Callable[[], object] = lambda: None
     wire: Any = field(default_factory=_Wire)
+    psk: bytes | None = None
 
     def __post_init__(self) -> None:
         self.link = TwistedLink(self.session, self, self.clock)
 
     def link_event(self, event: LinkEvent) -> None:
         self.events.append(event)
-        if isinstance(event, HelloReceived):
-            self.session.welcome(f.Welcome("hub", NOW_MS, 512, 1 << 30))
+        if not isinstance(event, HelloReceived):
+            return
+        welcome = f.Welcome("hub", NOW_MS, 512, 1 << 30)
+        if event.joining:
+            assert self.psk is not None
+            self.session.welcome_to_join(welcome, self.psk)
+        else:
+            self.session.welcome(welcome)
 
     def link_has_room(self) -> None:
         self.asked_for_more += 1
@@ -72,17 +79,20 @@ class Pair:
     """A node and a hub on one clock; bytes move when the test says so."""
 
     time: TaskClock = field(default_factory=TaskClock)
+    psk: bytes | None = None
 
     def __post_init__(self) -> None:
         key = LinkPrivateKey.generate()
         clock = SimulatedClock(self.time, NOW_MS)
         self.hub = End(
-            LinkSession.hub(static=key, hub_name="h", now_ms=clock.now_ms, submit_window=512), clock
+            LinkSession.hub(static=key, hub_name="h", now_ms=clock.now_ms, submit_window=512),
+            clock,
+            psk=self.psk,
         )
         self.node = End(
             LinkSession.node(
                 static=LinkPrivateKey.generate(), hub_key=key.public, hub_name="h",
-                hello=f.Hello("node", NOW_MS, 512), now_ms=clock.now_ms,
+                hello=f.Hello("node", NOW_MS, 512), now_ms=clock.now_ms, psk=self.psk,
             ),
             clock,
         )  # fmt: skip
@@ -149,6 +159,15 @@ def test_an_open_link_has_no_deadline(pair: Pair) -> None:
     pair.open()
     pair.pass_time(3 * limits.HANDSHAKE_TIMEOUT_S)
     assert not pair.hub.wire.aborted
+
+
+def test_a_joining_session_is_over_by_the_deadline() -> None:
+    """The hub may take long over JOIN, or never answer: neither end waits longer than for a handshake."""
+    pair = Pair(psk=bytes(32)).open()
+    pair.pass_time(limits.HANDSHAKE_TIMEOUT_S - 1)
+    assert [end.wire.aborted for end in (pair.node, pair.hub)] == [False, False]
+    pair.pass_time(2)
+    assert [end.wire.aborted for end in (pair.node, pair.hub)] == [True, True]
 
 
 def test_silence_is_asked_into_and_answered(pair: Pair) -> None:
