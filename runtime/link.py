@@ -64,6 +64,7 @@ class TwistedLink(TwistedProtocol):
         self._heard_s = 0.0
         self._asked_s = 0.0
         self._rekeyed_s = 0.0
+        self._closing = False
         self._lost = False
         self._reason = ""
         self.peer = ""
@@ -89,10 +90,15 @@ class TwistedLink(TwistedProtocol):
         self.close_after_goodbye()
 
     def close_after_goodbye(self) -> None:
-        """Write what is pending and close."""
+        """Write what is pending and close; again is nothing new."""
+        if self._closing or self._lost:
+            return
         self._flush()
         self._set_deadline(limits.GOODBYE_S)
         if self.transport is not None:
+            self._closing = True
+            # A paused producer would be asked for more when all is written, and the connection stay open.
+            self.transport.unregisterProducer()
             self.transport.loseConnection()
 
     def abort(self, reason: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.task import Clock as TaskClock
 from twisted.internet.testing import StringTransport
 
@@ -241,6 +242,62 @@ def test_a_goodbye_that_nobody_reads_ends_all_the_same(pair: Pair) -> None:
     assert not pair.node.wire.aborted
     pair.time.advance(0.2)
     assert pair.node.wire.aborted
+
+
+class _Descriptor(FileDescriptor):
+    """Twisted's own buffer and producers, over a socket that takes what the test lets it take."""
+
+    connected = 1
+
+    def __init__(self) -> None:
+        self.ready = False
+        super().__init__(self)  # type: ignore[arg-type]  # it is its own reactor: nothing but writing counts
+        self.sent = b""
+        self.closed = False
+
+    def addWriter(self, _: object) -> None:  # noqa: N802 - Twisted's name
+        self.ready = True
+
+    def removeWriter(self, _: object) -> None:  # noqa: N802 - Twisted's name
+        self.ready = False
+
+    def removeReader(self, _: object) -> None:  # noqa: N802 - Twisted's name
+        """Nothing is read here."""
+
+    def getPeer(self) -> str:  # noqa: N802 - Twisted's name
+        return "peer"
+
+    def writeSomeData(self, data: bytes) -> int:  # noqa: N802 - Twisted's name
+        self.sent += bytes(data)
+        return len(data)
+
+    def read(self) -> bytes:
+        """Take all that is written, as a peer that reads again."""
+        while self.ready and not self.closed:
+            self.closed = self.doWrite() is not None  # type: ignore[no-untyped-call]  # Twisted's
+        data, self.sent = self.sent, b""
+        return data
+
+
+def test_a_goodbye_to_a_peer_that_reads_late_still_closes_in_order(pair: Pair) -> None:
+    """Chunks had filled the connection: it was paused when the goodbye was said."""
+    pair.node.wire = wire = _Descriptor()
+    pair.connect()
+    pair.hub.link.dataReceived(wire.read())
+    pair.time.advance(0)
+    pair.node.link.dataReceived(pair.hub.take())
+    pair.hub.link.dataReceived(wire.read())
+    for index in range(3):
+        pair.node.link.send(chunk(index))
+    pair.time.advance(0)
+    assert not pair.node.link.has_room
+    pair.node.link.end(f.Goodbye.RESTARTING)
+    pair.node.link.end(f.Goodbye.DONE)
+    pair.hub.link.dataReceived(wire.read())
+    assert wire.closed
+    assert [event.end.reason for event in pair.hub.events if isinstance(event, PeerLeft)] == [
+        f.Goodbye.RESTARTING
+    ]
 
 
 def test_nothing_is_said_after_the_end(pair: Pair) -> None:

@@ -94,6 +94,10 @@ class End:
         assert streaming
         self.producer = producer
 
+    def unregisterProducer(self) -> None:  # noqa: N802 - Twisted's name
+        """Pause nobody any more."""
+        self.producer = None
+
     def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
         """Take no more from the peer."""
         self.reading = False
@@ -190,7 +194,7 @@ class _Flow:
             return
         if self._full:
             self._full = False
-            if not self._source.gone:
+            if not self._source.gone and self._source.producer is not None:
                 self._source.life.enter(self._source.producer.resumeProducing)
         if self._loss is not None and not self._buffer:
             self._over(self._loss)

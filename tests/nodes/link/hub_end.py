@@ -49,6 +49,10 @@ class Wire:
         assert streaming
         self.producer = producer
 
+    def unregisterProducer(self) -> None:  # noqa: N802 - Twisted's name
+        """Forget whom."""
+        self.producer = None
+
     def loseConnection(self) -> None:  # noqa: N802 - Twisted's name
         """Note that the node wants to close."""
         self.closing = True
