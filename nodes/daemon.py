@@ -187,7 +187,8 @@ def _open_doors(
         folder.start()
         running.stops.append(folder.stop)
     if settings.api is not None:
-        running.stops.append(_open_api(core, settings, settings.api.listen, reactor, life, uplink, valid_for))
+        stop = _open_api(core, settings, settings.api.listen, reactor, life, uplink, valid_for, alarm)
+        running.stops.append(stop)
 
 
 def _open_api(
@@ -198,6 +199,7 @@ def _open_api(
     life: Life,
     uplink: Uplink,
     valid_for: Callable[[str], int],
+    alarm: Callable[[str, str], None],
 ) -> Callable[[], Awaitable[None]]:
     """Start the local API on an engine of its own: its threads must not wait for the daemon's."""
     engine = node_home.open_database(core.home)
@@ -213,6 +215,7 @@ def _open_api(
         wake=core.post.poked,
         connected=lambda: uplink.connected,
         on_fatal=lambda error: life.fail("storage failed", error),
+        alarm=alarm,
     )
     local.start()
 

@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from crypto import sealing
+from crypto.errors import CryptoError
 from crypto.keys import SigningPublicKey
 from nodes.link import addressbook
 from nodes.link.errors import NotFound, Refused
@@ -157,6 +158,13 @@ def handed(connection: Connection, *, after_seq: int = 0, limit: int) -> list[tu
     return [(row.seq, row.id) for row in connection.execute(query)]
 
 
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """A conclusion that was recorded. ``unsealed`` says why the answer does not go with it, else empty."""
+
+    unsealed: str
+
+
 def conclude(
     connection: Connection,
     identity: Identity,
@@ -166,18 +174,20 @@ def conclude(
     *,
     code: str = "",
     answer: bytes = b"",
-) -> bool:
+) -> Concluded | None:
     """Record that the application took (PROCESSED) or refused (REFUSED) a message, and tell its sender.
 
     ``answer`` is what the application said (an HL7 acknowledgement, a text), at most
-    ``DETAIL_BYTES``, cut if longer; it is sealed for the sender's node. Returns False, and
-    changes nothing, if the message was concluded before.
+    ``DETAIL_BYTES``, cut if longer; it is sealed for the sender's node, and stays behind (an
+    alarm for the caller to raise) if its key is none. Returns None, and changes nothing, if
+    the message was concluded before.
     """
     if state not in (State.PROCESSED, State.REFUSED):
         raise Refused("bad-state", f"a message is concluded as processed or refused, not {state.word}")
     row = connection.execute(select(inbox).where(inbox.c.seq == seq)).one_or_none()
     if row is None or row.state != int(State.DELIVERED):
-        return False
+        return None
+    detail, unsealed = _seal_answer(connection, identity.authority_key, row.sender, answer)
     connection.execute(update(inbox).where(inbox.c.seq == seq).values(state=int(state), code=code))
     receipt = Receipt(
         version=1,
@@ -189,7 +199,7 @@ def conclude(
         code=code[: limits.REASON_CODE_CHARS],
         at_ms=now_ms,
         signer_serial=identity.credential.serial,
-        detail=_seal_answer(connection, identity.authority_key, row.sender, answer),
+        detail=detail,
     )
     connection.execute(
         insert(receipts).values(
@@ -200,16 +210,23 @@ def conclude(
             receipt=identity.sign_receipt(receipt),
         )
     )
-    return True
+    return Concluded(unsealed)
 
 
-def _seal_answer(connection: Connection, authority: SigningPublicKey, sender: str, answer: bytes) -> bytes:
+def _seal_answer(
+    connection: Connection, authority: SigningPublicKey, sender: str, answer: bytes
+) -> tuple[bytes, str]:
+    """Return the sealed answer, and why there is none although there should be."""
     if not answer:
-        return b""
+        return b"", ""
     credentials = addressbook.credentials_of(connection, facility_of(sender), authority)
     if not credentials:
-        return b""
-    return sealing.seal_detail(credentials[0].sealing_key, answer[: limits.DETAIL_BYTES])
+        return b"", ""
+    newest = credentials[0]
+    try:
+        return sealing.seal_detail(newest.sealing_key, answer[: limits.DETAIL_BYTES]), ""
+    except CryptoError as fault:
+        return b"", f"no answer can be sealed for credential {newest.serial} of {newest.facility}: {fault}"
 
 
 def _received(connection: Connection, query: Any) -> list[Received]:

@@ -119,9 +119,12 @@ class Post:
                 connection, self.identity, seq, state, now_ms, code=code, answer=answer
             )
         )
-        if done:
-            self.outbox_changed()
-        return done
+        if done is None:
+            return False
+        self.outbox_changed()
+        if done.unsealed:
+            await self.alarm("bad-sealing-key", done.unsealed)
+        return True
 
     async def alarm(self, code: str, text: str) -> None:
         """Tell the operator: log it, count it, keep it."""

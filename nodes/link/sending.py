@@ -3,7 +3,8 @@
 Queued messages are read in order, STAT before ROUTINE, as far as the window allows. What
 may change between attempts is added here: the content key is wrapped for the keys that the
 recipients use now, and the signature is made by our present key; envelope and sealed
-content were fixed at the put.
+content were fixed at the put. For whom nothing can be sealed now, nothing is: that copy comes
+back from its recipient (``no-key``), and what else waits goes its way.
 
 A message whose files the hub has not got yet holds back what follows it in its lanes (same
 sender, a common recipient, same priority); everything else passes. After a cut, and after
@@ -22,6 +23,8 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import Connection
 
 from crypto import sealing
+from crypto.errors import CryptoError
+from crypto.identity import Credential
 from nodes.link import progress
 from nodes.link.core import LinkCore
 from nodes.link.progress import Outgoing, OutgoingFile
@@ -66,6 +69,7 @@ class Sending:
         self._under_way: dict[bytes, _Held] = {}
         # Asked for anew in each session: only the hub knows what it still has, and order hangs on it.
         self._at_hub: set[bytes] = set()
+        self._alarmed: set[tuple[str, int]] = set()
         self._running = False
         self._again = False
         self._told_busy = False
@@ -152,9 +156,14 @@ class Sending:
         wraps = []
         for facility in held.envelope.recipient_facilities:
             credential = trust.present(facility, now_ms)
-            if credential is not None:
+            if credential is None:
+                continue
+            try:
                 key = sealing.wrap_key(content_key, credential.sealing_key)
-                wraps.append(Wrap(facility, credential.serial, key))
+            except CryptoError as fault:
+                self._cannot_seal(credential, fault)
+                continue
+            wraps.append(Wrap(facility, credential.serial, key))
         message = SealedMessage(
             held.row.envelope,
             held.row.sealed,
@@ -163,6 +172,14 @@ class Sending:
             sealing.sign_message(identity.keys.signing, held.row.digest),
         )
         return encode(message)
+
+    def _cannot_seal(self, credential: Credential, fault: CryptoError) -> None:
+        """Tell the operator of a key that is none, once a session; that copy goes without it, and comes back."""
+        known = credential.facility, credential.serial
+        if known not in self._alarmed:
+            self._alarmed.add(known)
+            text = f"nothing can be sealed for credential {known[1]} of {known[0]}: {fault}"
+            spawn(self._session.alarm("bad-sealing-key", text), self._session.failed)
 
     # ── answers ────────────────────────────────────────────────────────────────────────
 

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import msgspec
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Connection, Engine, insert, select, update
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock as TaskClock
 
 from crypto import identity as statements
-from crypto.keys import LinkPrivateKey, SigningPrivateKey
+from crypto.keys import LinkPrivateKey, SealingPublicKey, SigningPrivateKey
 from crypto.primitives import blake2b
 from nodes.link import addressbook, outbox, tables, tracking
 from nodes.link.identity import Identity, NodeKeys
@@ -69,6 +70,13 @@ class Network:
                 EPOCH_MS - _YEAR_MS, EPOCH_MS + _YEAR_MS,
             ),
         )  # fmt: skip
+
+    def unusable(self, facility: str) -> statements.Credential:
+        """Return the facility's credential with a sealing key for which nothing can be sealed (order 1)."""
+        credential = statements.verify(self.credential(facility), self.authority.public)
+        assert isinstance(credential, statements.Credential)
+        msgspec.structs.force_setattr(credential, "sealing_key", SealingPublicKey(bytes(32)))
+        return credential
 
     def entry(self, facility: str, mailboxes: tuple[str, ...], *, version: int = 1) -> DirectoryEntry:
         """Return a facility as the hub's directory shows it."""

@@ -31,8 +31,8 @@ _LOG: Final = logging.getLogger(__name__)
 class LocalApi:
     """The API of one node: started and stopped by the daemon, in the reactor's thread.
 
-    ``wake``, ``connected`` and ``on_fatal`` are the daemon's; the first and the last are called in the
-    reactor's thread, ``connected`` in any. ``engine`` is the API's own, and the caller's to close.
+    ``wake``, ``connected``, ``on_fatal`` and ``alarm`` are the daemon's; ``connected`` is called in any
+    thread, the others in the reactor's. ``engine`` is the API's own, and the caller's to close.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class LocalApi:
         wake: Callable[[], object],
         connected: Callable[[], bool],
         on_fatal: Callable[[BaseException], object],
+        alarm: Callable[[str, str], object],
     ) -> None:
         """Read the token, made at first; NodeError if its file cannot be used."""
         self._reactor, self._clock, self._listen = reactor, clock, listen
@@ -59,6 +60,7 @@ class LocalApi:
             engine, identity, home, clock, self._uploads, valid_for, floor_bytes,
             lambda: reactor.callFromThread(wake), connected,
             lambda error: reactor.callFromThread(on_fatal, error),
+            lambda code, text: reactor.callFromThread(alarm, code, text),
         )  # fmt: skip
         self._pool = ThreadPool(0, bounds.THREADS, "api")
         self.site = ApiSite(

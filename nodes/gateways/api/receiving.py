@@ -73,16 +73,18 @@ def acknowledge(node: Node, call: Call) -> Answer:
     state = State.PROCESSED if said.outcome == "processed" else State.REFUSED
     now_ms = node.clock.now_ms()
 
-    def conclude(connection: Connection) -> inbox.Received:
+    def conclude(connection: Connection) -> tuple[inbox.Received, inbox.Concluded | None]:
         one = _find(connection, node, call)
-        inbox.conclude(
+        done = inbox.conclude(
             connection, node.identity, one.seq, state, now_ms,
             code="" if state is State.PROCESSED else "refused", answer=said.text.encode("utf-8"),
         )  # fmt: skip
-        return inbox.find(connection, one.id, one.recipient)
+        return inbox.find(connection, one.id, one.recipient), done
 
-    one = transact(node.engine, conclude)
+    one, done = transact(node.engine, conclude)
     node.wake()
+    if done is not None and done.unsealed:
+        node.alarm("bad-sealing-key", done.unsealed)
     if one.state is not state:
         raise ApiError(409, "concluded-before", f"the message was {one.state.name.lower()} before")
     return Answer(200, shapes.Acknowledged(id_text(one.id), one.recipient, shapes.word(one.state)))

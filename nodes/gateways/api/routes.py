@@ -29,7 +29,7 @@ class Node:
     """What the handlers work on; safe to use from any thread.
 
     ``wake`` tells the daemon that the tables changed; ``connected`` whether the link to the hub stands;
-    ``fatal`` that the disk failed and the process has to end.
+    ``fatal`` that the disk failed and the process has to end; ``alarm`` takes a code and a text.
     """
 
     engine: Engine
@@ -42,6 +42,7 @@ class Node:
     wake: Callable[[], object]
     connected: Callable[[], bool]
     fatal: Callable[[BaseException], object]
+    alarm: Callable[[str, str], object]
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ class Caller:
     app: Any
     wakes: list[int] = field(default_factory=list)
     fatal: list[BaseException] = field(default_factory=list)
+    alarms: list[tuple[str, str]] = field(default_factory=list)
 
     def ask(self, method: str, path: str, **more: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.token}", **more.pop("headers", {})}
@@ -64,16 +65,18 @@ def open_caller(station: Station, *, floor_bytes: int = 0, listen: HostPort = LI
     engine = open_engine(f"sqlite:///{station.home / 'node.db'}")
     wakes: list[int] = []
     fatal: list[BaseException] = []
+    alarms: list[tuple[str, str]] = []
     uploads = Uploads(station.home, floor_bytes)
     uploads.make()
     node = Node(
         engine, station.identity, station.home, station.clock, uploads, lambda _: 5 * DAY_MS, floor_bytes,
         lambda: wakes.append(threading.get_ident()), lambda: True, fatal.append,
+        lambda code, text: alarms.append((code, text)),
     )  # fmt: skip
     token = load_token(station.home)
     app = make_app(node, Gate(token, listen))
     try:
-        yield Caller(station, node, token, app.test_client(), app, wakes, fatal)
+        yield Caller(station, node, token, app.test_client(), app, wakes, fatal, alarms)
     finally:
         engine.dispose()
 

@@ -16,7 +16,7 @@ from nodes.gateways.api import bounds
 from nodes.gateways.api.access import TOKEN_FILE, load_token
 from nodes.gateways.api.problems import Problem
 from nodes.gateways.api.table import ROUTES
-from nodes.link import tracking
+from nodes.link import addressbook, tracking
 from nodes.link.errors import NodeError
 from nodes.link.ids import id_text, new_id, parse_id
 from protocols.link.envelope import Priority, State
@@ -359,6 +359,18 @@ def test_a_refusal_reaches_the_sender(api: Caller) -> None:
     assert api.get(f"/v1/inbox/{identifier}").json["state"] == "returned"
     assert [State(row.state) for row in api.station.receipts()] == [State.REFUSED]
     refused(api.post(f"/v1/inbox/{identifier}/acknowledge", {"outcome": "maybe"}), 422)
+
+
+def test_a_refusal_is_kept_although_its_text_cannot_be_sealed(
+    api: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unusable = api.station.network.unusable("chu-oran")
+    monkeypatch.setattr(addressbook, "credentials_of", lambda *_: (unusable,))
+    seq = api.station.receive(hl7())
+    identifier = id_text(api.station.inbox_row(seq).id)
+    done = api.post(f"/v1/inbox/{identifier}/acknowledge", {"outcome": "refused", "text": "not ours"})
+    assert done.json["state"] == "returned"
+    assert [code for code, _ in api.alarms] == ["bad-sealing-key"]
 
 
 def test_one_message_for_two_mailboxes_asks_which(api: Caller) -> None:

@@ -91,6 +91,7 @@ def served(station: Station) -> Iterator[Served]:
         reactor=reactor, engine=engine, identity=station.identity, home=station.home,
         listen=HostPort("127.0.0.1", 0), valid_for=lambda _: DAY_MS, floor_bytes=0,
         clock=ReactorClock(reactor), wake=woken.set, connected=lambda: False, on_fatal=lambda _: None,
+        alarm=lambda *_: None,
     )  # fmt: skip
     with running(reactor):
         blockingCallFromThread(reactor, api.start)

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from crypto import sealing
-from nodes.link import inbox, tables
+from nodes.link import addressbook, facts, inbox, tables
 from nodes.link.errors import NotFound, Refused
 from protocols.link import limits
 from protocols.link.envelope import FILE_KIND, Priority, Receipt, SignedReceipt, State, decode_receipt
@@ -17,9 +17,10 @@ from tests.nodes.fixtures import EPOCH_MS, HERE, Station
 def conclude(
     station: Station, seq: int, state: State = State.PROCESSED, *, code: str = "AA", answer: bytes = b""
 ) -> bool:
-    return station.do(
+    done = station.do(
         lambda c: inbox.conclude(c, station.identity, seq, state, EPOCH_MS + 9, code=code, answer=answer)
     )
+    return done is not None
 
 
 def receipt(station: Station) -> tuple[Receipt, SignedReceipt]:
@@ -48,6 +49,21 @@ def test_nothing_else_is_a_conclusion(station: Station, state: State) -> None:
         conclude(station, seq, state)
     assert caught.value.code == "bad-state"
     assert station.inbox_row(seq).state == State.DELIVERED
+
+
+def test_a_sender_whose_key_is_none_gets_the_receipt_without_the_answer(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address book refuses such a key; were one there, the mailbox must not stand still for it."""
+    unusable = station.network.unusable("chu-oran")
+    monkeypatch.setattr(addressbook, "credentials_of", lambda *_: (unusable,))
+    seq = station.receive(b"one")
+    assert station.run(station.post.conclude(seq, State.PROCESSED, code="AA", answer=b"MSA|AA"))
+    said, _ = receipt(station)
+    assert (said.state, said.code, said.detail) == (State.PROCESSED, "AA", b"")
+    ((_, code, text),) = station.do(lambda c: facts.latest_alarms(c, 9))
+    assert code == "bad-sealing-key"
+    assert "chu-oran" in text
 
 
 def test_the_receipt_says_it_all_and_is_signed(station: Station) -> None:

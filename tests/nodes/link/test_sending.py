@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from nodes.link import files, outbox, tracking
+from nodes.link import facts, files, outbox, tracking
+from nodes.link.trust import Trust
 from protocols.link import frames as f
 from protocols.link.envelope import Priority, State, decode_envelope, decode_message
-from tests.nodes.fixtures import HERE, Station
+from tests.nodes.fixtures import EPOCH_MS, HERE, Station
 from tests.nodes.link.hub_end import HubEnd
 
 TO = "cardio@chu-oran"
@@ -66,6 +67,23 @@ def test_messages_go_in_order_and_only_once(hub: HubEnd) -> None:
     assert {state(hub, one) for one in ids} == {State.ACCEPTED}
     wake(hub)
     assert submitted(hub) == []
+
+
+def test_a_recipient_whose_key_is_none_holds_up_nobody_else(hub: HubEnd) -> None:
+    """Its copy goes without a content key, so it comes back from there; the operator hears of it once."""
+    trust = hub.core.trust
+    sud = trust.present("clinique-sud", EPOCH_MS)
+    assert sud is not None
+    hub.core.trust = Trust({"chu-oran": (hub.station.network.unusable("chu-oran"),), "clinique-sud": (sud,)})
+    ids = put(hub, 2, recipients=(TO, "accueil@clinique-sud"))
+    ids += put(hub, 1, recipients=("accueil@clinique-sud",))
+    wake(hub)
+    messages = [decode_message(one.message) for frame in hub.heard(f.Submit) for one in frame.messages]
+    assert [decode_envelope(one.envelope).id for one in messages] == ids
+    assert [[wrap.facility for wrap in one.wraps] for one in messages] == [["clinique-sud"]] * 3
+    ((_, code, text),) = hub.station.do(lambda c: facts.latest_alarms(c, 9))
+    assert code == "bad-sealing-key"
+    assert "chu-oran" in text
 
 
 def test_stat_goes_before_routine(hub: HubEnd) -> None:
