@@ -26,21 +26,32 @@ def read_settings(path: Path, cls: type[S]) -> S:
     Raises SettingsError with every fault in the file at once; a file that cannot be read, or is not TOML, is
     one fault, since nothing behind it can be judged.
     """
-    file = str(path)
+    try:
+        content = _content(path)
+    except _NotSettingsError as error:
+        raise SettingsError([Fault(str(path), "", None, str(error))]) from None
+    return parse_settings(content, path, cls)
+
+
+def parse_settings(content: bytes, path: Path, cls: type[S]) -> S:
+    """Return the settings of class ``cls`` that ``content`` holds; ``path`` is its file's name in faults.
+
+    Raises SettingsError as :func:`read_settings` does.
+    """
     faults: list[Fault] = []
     try:
-        return Section(cls).read(_parsed(path), Place(file, "", faults))
+        return Section(cls).read(_parsed(content), Place(str(path), "", faults))
     except UnreadableError:
         raise SettingsError(faults) from None
     except _NotSettingsError as error:
-        raise SettingsError([Fault(file, "", None, str(error))]) from None
+        raise SettingsError([Fault(str(path), "", None, str(error))]) from None
 
 
 class _NotSettingsError(Exception):
     """The file as a whole cannot be used."""
 
 
-def _parsed(path: Path) -> dict[str, object]:
+def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
@@ -51,6 +62,10 @@ def _parsed(path: Path) -> dict[str, object]:
         raise _NotSettingsError(f"cannot be read: {reason}") from None
     if len(content) > MAX_FILE_BYTES:
         raise _NotSettingsError(f"needs to be at most {MAX_FILE_BYTES:,} bytes long")
+    return content
+
+
+def _parsed(content: bytes) -> dict[str, object]:
     try:
         return tomllib.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:

@@ -16,13 +16,13 @@ from typing import Final
 from sqlalchemy import Engine
 
 from config.hub import HubSettings, load_hub
-from config.load import render
+from config.load import parse_settings, render
 from crypto import keystore
 from crypto.errors import CryptoError
 from crypto.keys import LinkPrivateKey, SealingPrivateKey, SigningPrivateKey
 from hub.directory.service import Issuer
 from runtime.database import open_engine
-from runtime.home import check_home, create_home, read_bounded, write_private
+from runtime.home import NODE_MARKS, check_home, create_home, marks_in, read_bounded, write_new
 
 SETTINGS: Final = "hub.toml"
 KEYS: Final = "keys"
@@ -45,25 +45,47 @@ class HubKeys:
 
 
 def make_home(home: Path, values: dict[str, dict[str, object]]) -> None:
-    """Make a new home with fresh keys and the given settings; :class:`HubHomeError` if there is one."""
-    if (home / SETTINGS).exists():
+    """Make a new home with fresh keys and the given settings. Nothing that is there is ever replaced.
+
+    Raises :class:`HubHomeError` if the directory is a home already, whole or not; SettingsError with the
+    faults in ``values`` before anything is written; HomeError and OSError if it cannot be made.
+    """
+    found = marks_in(home)
+    if SETTINGS in found:
         raise HubHomeError(f"{home} is a hub's home already; nothing was changed")
+    if found:
+        raise HubHomeError(f"{_not_a_home(home, found)}; nothing was changed")
+    text = render(values, title="Settings of a Wasl hub").encode("utf-8")
+    parse_settings(text, home / SETTINGS, HubSettings)
     create_home(home)
     keys: dict[str, LinkPrivateKey | SigningPrivateKey | SealingPrivateKey] = {
         "link": LinkPrivateKey.generate(),
         "authority": SigningPrivateKey.generate(),
     }
-    write_private(home / KEYS, keystore.encode(keys))
-    text = render(values, title="Settings of a Wasl hub")
-    write_private(home / SETTINGS, text.encode("utf-8"))
+    write_new(home / KEYS, keystore.encode(keys))
+    write_new(home / SETTINGS, text)
 
 
 def load_settings(home: Path) -> HubSettings:
     """Return the settings; raises SettingsError with all faults, HomeError, HubHomeError."""
-    if not (home / SETTINGS).exists():
-        raise HubHomeError(f"{home} is no hub's home yet: run `wasl-hub init --home {home}` first")
+    found = marks_in(home)
+    if SETTINGS not in found:
+        raise HubHomeError(_not_a_home(home, found))
     check_home(home)
     return load_hub(home / SETTINGS)
+
+
+def _not_a_home(home: Path, found: tuple[str, ...]) -> str:
+    """Say what a directory without hub.toml is, and what to do; never ``init`` where keys could be."""
+    if not found:
+        return f"{home} is no hub's home yet: run `wasl-hub init --home {home}` first"
+    names = ", ".join(found)
+    if set(found) & set(NODE_MARKS):
+        return f"{home} is a node's home (it holds {names}): a hub needs a directory of its own"
+    return (
+        f"{home} holds {names}, but {SETTINGS} is missing: put it back (an empty file means the defaults), "
+        "or name another directory for a new hub"
+    )
 
 
 def load_keys(home: Path) -> HubKeys:

@@ -10,41 +10,84 @@ run.lock, poke of the running daemon; api.token for local programs
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Engine
 
 from config.fields import HostPort
-from config.load import render
+from config.load import parse_settings, render
 from config.node import Messages, NodeSettings, load_node
 from nodes.link.errors import NodeError
 from runtime.database import open_engine
-from runtime.home import check_home, create_home, write_private
+from runtime.home import HUB_MARKS, check_home, create_home, marks_in, write_new
 
 SETTINGS: Final = "node.toml"
 DATABASE: Final = "node.db"
+IDENTITY: Final = "identity.json"
 POKE: Final = "poke"
 LOCK: Final = "run.lock"
 
 
-def prepare_home(home: Path, http: str | None) -> None:
-    """Make the home, or check the one that is there, and write first settings if there are none."""
-    if home.exists():
-        check_home(home)
-    else:
+def prepare_home(home: Path, http: str | None) -> NodeSettings:
+    """Make the home, or check the one that is there; return its settings, or those that it will get.
+
+    Settings are written by :func:`write_settings` once the node has joined: a refused join leaves none, so
+    the next one's ``--http`` counts. Raises SettingsError, HomeError, NodeError (a hub's home; other settings
+    than ``http`` says are there already), OSError.
+    """
+    found = marks_in(home)
+    hubs = [name for name in found if name in HUB_MARKS]
+    if hubs:
+        raise NodeError(
+            "no-home",
+            f"{home} is a hub's home (it holds {', '.join(hubs)}): a node needs a directory of its own; "
+            "nothing was changed",
+        )
+    if SETTINGS not in found:
+        settings = parse_settings(_first_settings(http), home / SETTINGS, NodeSettings)
         create_home(home)
-    if not (home / SETTINGS).exists():
-        text = render({"http": {"listen": http}}, title="Settings of a Wasl node")
-        write_private(home / SETTINGS, text.encode("utf-8"))
+        return settings
+    check_home(home)
+    settings = load_node(home / SETTINGS)
+    if http is not None and http != str(settings.http.listen):
+        raise NodeError(
+            "no-home",
+            f"{home / SETTINGS} is there already and says http.listen = {str(settings.http.listen)!r}: "
+            "change it there, and leave out --http",
+        )
+    return settings
+
+
+def write_settings(home: Path, http: str | None) -> None:
+    """Write first settings if there are none; raises OSError."""
+    with contextlib.suppress(FileExistsError):
+        write_new(home / SETTINGS, _first_settings(http))
+
+
+def _first_settings(http: str | None) -> bytes:
+    return render({"http": {"listen": http}}, title="Settings of a Wasl node").encode("utf-8")
 
 
 def load_settings(home: Path) -> NodeSettings:
-    """Return the settings; raises SettingsError with every fault, HomeError, NodeError."""
-    if not (home / SETTINGS).exists():
-        raise NodeError("no-home", f"{home} is no node's home yet: run `wasl-node join CODE --home {home}`")
+    """Return the settings; raises SettingsError with every fault, HomeError, NodeError, OSError."""
+    found = marks_in(home)
+    if SETTINGS not in found:
+        raise NodeError("no-home", _not_a_home(home, found))
     check_home(home)
     return load_node(home / SETTINGS)
+
+
+def _not_a_home(home: Path, found: tuple[str, ...]) -> str:
+    if IDENTITY in found or DATABASE in found:
+        return (
+            f"{home} holds {', '.join(found)}, but {SETTINGS} is missing: "
+            "put it back (an empty file means the defaults)"
+        )
+    if set(found) & set(HUB_MARKS):
+        return f"{home} is a hub's home (it holds {', '.join(found)}), not a node's"
+    return f"{home} is no node's home yet: run `wasl-node join CODE --home {home}`"
 
 
 def open_database(home: Path) -> Engine:

@@ -33,6 +33,12 @@ MAX_LOCK_BYTES = 32
 """A lock file holds a process id in decimal."""
 MAX_SOCKET_PATH_BYTES = 107
 """What fits into ``sockaddr_un.sun_path`` with its final zero (unix(7))."""
+HUB_MARKS = ("hub.toml", "hub.db", "attachments")
+"""What only a hub's home holds; either daemon refuses to make its home where the other's is."""
+NODE_MARKS = ("node.toml", "identity.json", "node.db", "incoming", "outgoing")
+"""What only a node's home holds."""
+KEYS_MARK = "keys"
+"""What both hold, and what nothing ever replaces."""
 MAX_POKES_PER_WAKE_UP = 64
 """Pokes taken off the socket before the reactor gets its turn; they are one hint all the same."""
 
@@ -83,12 +89,33 @@ def check_home(home: Path) -> None:
         raise HomeError(f"{home} can be entered by others (mode {mode:04o}): chmod 0700 '{home}'")
 
 
+def marks_in(home: Path) -> tuple[str, ...]:
+    """Return the names in ``home`` that say that it is a hub's or a node's; none if it is not there.
+
+    Raises OSError if it cannot be looked at.
+    """
+    try:
+        there = {path.name for path in home.iterdir()}
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    return tuple(name for name in (KEYS_MARK, *HUB_MARKS, *NODE_MARKS) if name in there)
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Put ``content`` at ``path`` as :func:`write_private` does, but raise FileExistsError if it is there."""
+    _write(path, content, replace=False)
+
+
 def write_private(path: Path, content: bytes) -> None:
     """Put ``content`` at ``path``, mode 0600, replacing what was there; durable when it returns.
 
     A crash leaves the old file or the new, never a mixture; a temporary ``.NAME.*.tmp`` may be left behind.
     Raises OSError; then ``path`` is as it was.
     """
+    _write(path, content, replace=True)
+
+
+def _write(path: Path, content: bytes, *, replace: bool) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE)
     try:
@@ -97,7 +124,11 @@ def write_private(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-        temporary.replace(path)
+        if replace:
+            temporary.replace(path)
+        else:
+            path.hardlink_to(temporary)  # unlike a rename, this never replaces
+            temporary.unlink()
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -37,10 +37,11 @@ def init(home: Path, name: str | None, listen: str | None, http: str | None, dat
         migrations.upgrade(engine, "hub")
         engine.dispose()
     except SettingsError as error:
-        (home / hub_home.SETTINGS).unlink(missing_ok=True)
         fail(str(error), EXIT_USAGE)
     except (hub_home.HubHomeError, HomeError, StorageError) as error:
         fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename or home}: {error.strerror or error}")
     say(f"The hub's home is {home}. Next: wasl-hub invite FACILITY --home {home}; wasl-hub run --home {home}")
 
 
@@ -71,4 +72,6 @@ def check_config(home: Path, as_json: bool) -> None:
         sys.exit(EXIT_USAGE)
     except (hub_home.HubHomeError, HomeError) as error:
         fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename or home}: {error.strerror or error}")
     facts({"ok": True, "faults": []}, as_json=as_json, text=lambda: "The settings are right.")

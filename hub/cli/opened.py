@@ -47,3 +47,5 @@ def opened_hub(home: Path) -> Iterator[OpenedHub]:
         fail(str(error), EXIT_USAGE)
     except (hub_home.HubHomeError, HomeError, StorageError, DirectoryError) as error:
         fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename or home}: {error.strerror or error}")

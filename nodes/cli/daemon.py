@@ -9,13 +9,15 @@ from typing import Any
 import click
 
 from config.errors import SettingsError
+from config.fields import HostPort
+from crypto.errors import CryptoError
 from nodes import home as node_home
 from nodes.cli import home_option, json_option
 from nodes.link.errors import NodeError
 from protocols.link.errors import RemoteError
 from protocols.link.joincode import JoinCode, decode_joincode
 from runtime.cli import EXIT_USAGE, facts, fail, say
-from runtime.home import HomeError
+from runtime.home import HomeError, marks_in
 from runtime.storage_errors import StorageError
 
 
@@ -28,34 +30,46 @@ def join(code: str, home: Path, http: str | None) -> None:
 
     Safe to repeat: a join that was cut off is finished by the same command.
     """
-    from nodes.link.identity import IDENTITY, NodeKeys, load_keys, save_keys  # noqa: PLC0415 - brings SQL
+    from nodes.link.identity import (  # noqa: PLC0415 - brings SQL
+        IDENTITY,
+        NodeKeys,
+        load_keys,
+        save_identity,
+        save_keys,
+    )
 
     try:
         read = decode_joincode(code)
     except RemoteError as fault:
         fail(fault.text, EXIT_USAGE)
     try:
-        if (home / IDENTITY).exists():
+        if IDENTITY in marks_in(home):
             fail(f"{home} has joined a network already; a node has one home and one network")
-        node_home.prepare_home(home, http)
-        node_home.load_settings(home)
+        settings = node_home.prepare_home(home, http)
         keys = load_keys(home)
         if keys is None:
             keys = NodeKeys.generate()
             save_keys(home, keys)
-        _join(home, read, keys)
+        joined = _join(home, read, keys, node_home.hub_address(settings, read.hub))
+        node_home.write_settings(home, http)
+        save_identity(home, joined)
     except SettingsError as error:
         fail(str(error), EXIT_USAGE)
+    except CryptoError as error:
+        fail(f"the join code holds a key that is none ({error}): copy the code again, whole", EXIT_USAGE)
     except (NodeError, HomeError, StorageError) as error:
         fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename or home}: {error.strerror or error}")
     say(f"This is {read.facility} now. Next: wasl-node run --home {home}")
 
 
-def _join(home: Path, code: JoinCode, keys: Any) -> None:
+def _join(home: Path, code: JoinCode, keys: Any, address: HostPort) -> Any:
+    """Ask the hub, and keep what it shows of this facility; return the identity, which is not written yet."""
     from twisted.internet import reactor  # noqa: PLC0415 - installing it takes a third of a second
     from twisted.python.failure import Failure  # noqa: PLC0415 - likewise
 
-    from nodes.link import addressbook, identity, joining  # noqa: PLC0415 - likewise
+    from nodes.link import addressbook, joining  # noqa: PLC0415 - likewise
     from runtime import migrations  # noqa: PLC0415 - likewise
     from runtime.clock import ReactorClock  # noqa: PLC0415 - likewise
     from runtime.connect import TcpConnector  # noqa: PLC0415 - likewise
@@ -63,7 +77,6 @@ def _join(home: Path, code: JoinCode, keys: Any) -> None:
 
     loop: Any = reactor
     attempt = joining.Join(code, keys, ReactorClock(loop))
-    address = node_home.hub_address(node_home.load_settings(home), code.hub)
     TcpConnector(loop, address.host, address.port)(attempt.link, attempt.failed)
     outcome: list[Any] = []
 
@@ -87,7 +100,7 @@ def _join(home: Path, code: JoinCode, keys: Any) -> None:
         fail(f"the hub showed what the authority of this code did not sign: {problem}")
     finally:
         engine.dispose()
-    identity.save_identity(home, joined)
+    return joined
 
 
 @click.command()
@@ -117,4 +130,6 @@ def check_config(home: Path, as_json: bool) -> None:
         sys.exit(EXIT_USAGE)
     except (NodeError, HomeError) as error:
         fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename or home}: {error.strerror or error}")
     facts({"ok": True, "faults": []}, as_json=as_json, text=lambda: "The settings are right.")

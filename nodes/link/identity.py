@@ -20,7 +20,7 @@ from crypto.keys import LinkPrivateKey, LinkPublicKey, SealingPrivateKey, Signin
 from nodes.link.errors import NodeError
 from protocols.link.envelope import Receipt, SignedReceipt, encode
 from protocols.link.joincode import Endpoint
-from runtime.home import read_bounded, write_private
+from runtime.home import read_bounded, write_new, write_private
 
 KEYS: Final = "keys"
 IDENTITY: Final = "identity.json"
@@ -72,13 +72,16 @@ class Identity:
 
 
 def save_keys(home: Path, keys: NodeKeys) -> None:
-    """Write the private keys; before they are ever used, so that a retried join is the same node."""
+    """Write the private keys; before they are ever used, so that a retried join is the same node.
+
+    Raises FileExistsError rather than replace any, OSError.
+    """
     named: dict[str, LinkPrivateKey | SigningPrivateKey | SealingPrivateKey] = {
         "link": keys.link,
         "signing": keys.signing,
         "sealing": keys.sealing,
     }
-    write_private(home / KEYS, keystore.encode(named))
+    write_new(home / KEYS, keystore.encode(named))
 
 
 def load_keys(home: Path) -> NodeKeys | None:

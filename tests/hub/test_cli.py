@@ -54,11 +54,51 @@ def test_init_never_replaces_a_hub(home: Path) -> None:
     assert (home / KEYS).read_bytes() == before
 
 
+@pytest.mark.parametrize("gone", [(SETTINGS,), (SETTINGS, DATABASE), (SETTINGS, KEYS)])
+def test_a_home_without_its_settings_is_never_made_anew(home: Path, gone: tuple[str, ...]) -> None:
+    """A lost hub.toml is put back; ``init`` would make another authority, which no node believes."""
+    for name in gone:
+        (home / name).unlink()
+    before = {path.name: path.read_bytes() for path in home.iterdir() if path.is_file()}
+    for command in ("init", "facilities"):
+        result = run(home, command)
+        assert (result.exit_code, "hub.toml is missing: put it back" in result.stderr) == (1, True)
+        assert "wasl-hub init" not in result.stderr
+    assert {path.name: path.read_bytes() for path in home.iterdir() if path.is_file()} == before
+
+
+def test_an_empty_settings_file_brings_a_home_back(home: Path) -> None:
+    (home / SETTINGS).unlink()
+    (home / SETTINGS).touch()
+    assert facts(home, "facilities") == []
+
+
+@pytest.mark.parametrize("name", ["node.toml", "identity.json", "node.db", "incoming"])
+def test_init_leaves_a_node_s_home_alone(tmp_path: Path, name: str) -> None:
+    tmp_path.chmod(0o700)
+    for file in (KEYS, name):
+        (tmp_path / file).write_bytes(b"the node's")
+    result = run(tmp_path, "init")
+    assert (result.exit_code, "a node's home" in result.stderr, name in result.stderr) == (1, True, True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        KEYS: b"the node's",
+        name: b"the node's",
+    }
+
+
+def test_init_where_it_may_not_write_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for home in (tmp_path / "file" / "hub", Path("/proc/nowhere/hub")):
+        result = run(home, "init")
+        assert (result.exit_code, bool(result.stderr.strip())) == (1, True)
+
+
 @pytest.mark.parametrize("option", [("--listen", "nonsense"), ("--http", "127.0.0.1:99999")])
 def test_init_with_wrong_settings_ends_with_2_and_can_be_repeated(
     tmp_path: Path, option: tuple[str, str]
 ) -> None:
     assert run(tmp_path / "hub", "init", *option).exit_code == 2
+    assert not (tmp_path / "hub").exists()
     assert run(tmp_path / "hub", "init").exit_code == 0
 
 

@@ -40,6 +40,7 @@ def make_template(root: Path) -> Path:
 
 def _join(home: Path, facility: str, hub: Engine, issuer: service.Issuer) -> None:
     node_home.prepare_home(home, None)
+    node_home.write_settings(home, None)
     keys = identity.NodeKeys.generate()
     identity.save_keys(home, keys)
     now_ms = time.time_ns() // 1_000_000

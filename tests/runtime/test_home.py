@@ -18,6 +18,7 @@ from runtime.home import (
     free_bytes,
     poke,
     read_bounded,
+    write_new,
     write_private,
 )
 
@@ -85,6 +86,15 @@ def test_writes_private_files_whatever_the_umask(tmp_path: Path) -> None:
     write_private(path, b"two")
     assert (mode(path), path.read_bytes()) == (0o600, b"two")
     assert [entry.name for entry in tmp_path.iterdir()] == ["token"]
+
+
+def test_a_new_file_replaces_nothing(tmp_path: Path) -> None:
+    """Keys are written so: whatever goes wrong, those that are there stay."""
+    write_new(tmp_path / "keys", b"one")
+    with pytest.raises(FileExistsError):
+        write_new(tmp_path / "keys", b"two")
+    assert ((tmp_path / "keys").read_bytes(), mode(tmp_path / "keys")) == (b"one", 0o600)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["keys"]
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(

@@ -147,7 +147,14 @@ def test_a_group_in_place_of_the_credential_is_refused(tmp_path: Path) -> None:
         load_identity(tmp_path)
 
 
+def test_keys_are_written_once(tmp_path: Path, joined: Identity) -> None:
+    with pytest.raises(FileExistsError):
+        save_keys(tmp_path, NodeKeys.generate())
+    assert load_keys(tmp_path) == joined.keys
+
+
 def test_the_keys_of_another_node_are_refused(tmp_path: Path, joined: Identity) -> None:
+    (tmp_path / KEYS).unlink()
     save_keys(tmp_path, NodeKeys.generate())
     assert joined.facility
     with pytest.raises(NodeError, match="other keys") as caught:
@@ -157,7 +164,6 @@ def test_the_keys_of_another_node_are_refused(tmp_path: Path, joined: Identity) 
 
 def test_an_identity_with_any_byte_spoilt_is_refused_or_read(tmp_path: Path, joined: Identity) -> None:
     """A spoilt byte is a clear refusal, never another kind of error."""
-    save_keys(tmp_path, joined.keys)
     save_identity(tmp_path, joined)
     path = tmp_path / "identity.json"
     whole = path.read_bytes()
