@@ -87,6 +87,7 @@ class AttachmentFiles:
             for first_byte in range(256):
                 (directory / f"{first_byte:02x}").mkdir(mode=0o700, exist_ok=True)
             disk.sync_directory(directory)
+            disk.sync_directory(directory.parent)  # or a power cut takes the whole store away
             for path in list(self._paths(PART)):
                 self._reserve_found(path)
 
