@@ -15,6 +15,7 @@ from hub.directory.view import DirectoryView
 from hub.files.store import AttachmentStore
 from hub.metrics import HubMetrics
 from hub.routing.policy import Rules
+from hub.sessions.commits import Commits
 from hub.spool.store import SpoolSql
 from protocols.link import frames as f
 from runtime.clock import Clock
@@ -45,8 +46,12 @@ class HubCore:
     view: DirectoryView
     sessions: Sessions
     metrics: HubMetrics
+    commits: Commits = field(init=False)
     free: Callable[[Path], int] = free_bytes
     _room: tuple[float, bool] = field(default=(-ROOM_CACHE_S, True))
+
+    def __post_init__(self) -> None:
+        self.commits = Commits(self)
 
     def welcome(self) -> f.Welcome:
         """Return what a node is told on arrival."""

@@ -12,6 +12,10 @@ transaction itself fails, every operation in it fails and none is acknowledged. 
 error that refuses work (:mod:`runtime.storage_errors`). A disk input/output error or a damaged file calls
 ``on_fatal``, which has to end the process, and refuses everything from then on: never retried.
 
+Work that many callers bring piece by piece goes through a :class:`Lane`: all pieces that wait become one
+operation, so what a commit costs does not grow with the number of callers. If that operation raises, each
+piece is tried again as an operation of its own, and fails alone.
+
 Asked of operations: no effect outside the connection, no ``commit``, ``rollback`` or ``begin``, and no harm
 in being run twice: after a failure nobody but the caller knows whether to write again.
 
@@ -21,7 +25,7 @@ Not promised: that a write is remembered before its Deferred fires. Whoever cras
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 from sqlalchemy import Connection, Engine
@@ -66,8 +70,75 @@ MAX_QUEUED = 20_000
 """Operations that wait for a commit, and likewise for a read, before more are refused."""
 
 _T = TypeVar("_T")
+_Piece = TypeVar("_Piece")
+_Answer = TypeVar("_Answer")
+_Whole = TypeVar("_Whole")
 _Operation = Callable[[Connection], Any]
-_Batch = list[tuple[_Operation, "Deferred[Any]"]]
+
+
+class _Single:
+    """One operation that waits, and who waits for it."""
+
+    __slots__ = ("_operation", "_result")
+
+    def __init__(self, operation: _Operation, result: "Deferred[Any]") -> None:
+        self._operation, self._result = operation, result
+
+    def close(self) -> _Operation:
+        """Return what to run; nothing is added from now on."""
+        return self._operation
+
+    def committed(self, value: Any) -> None:
+        self._result.callback(value)
+
+    def failed(self, error: BaseException) -> None:
+        self._result.errback(error)
+
+    def undone(self, error: BaseException) -> "list[_Job]":
+        """Take note that the operation raised; returns what to try instead."""
+        self.failed(error)
+        return []
+
+
+class _Gathered(Generic[_Piece, _Answer, _Whole]):
+    """The pieces of a lane that wait for the next commit."""
+
+    __slots__ = ("_lane", "pieces", "results")
+
+    def __init__(self, lane: "Lane[_Piece, _Answer, _Whole]") -> None:
+        self._lane = lane
+        self.pieces: list[_Piece] = []
+        self.results: list[Deferred[_Answer]] = []
+
+    def close(self) -> _Operation:
+        self._lane.close(self)
+        operation, pieces = self._lane.operation, self.pieces
+        return lambda connection: operation(connection, pieces)
+
+    def committed(self, value: tuple[list[_Answer], _Whole]) -> None:
+        answers, whole = value
+        self._lane.after(whole)
+        for result, answer in zip(self.results, answers, strict=True):
+            result.callback(answer)
+
+    def failed(self, error: BaseException) -> None:
+        for result in self.results:
+            result.errback(error)
+
+    def undone(self, error: BaseException) -> "list[_Job]":
+        if len(self.pieces) == 1:
+            self.failed(error)
+            return []
+        alone: list[_Job] = []
+        for piece, result in zip(self.pieces, self.results, strict=True):
+            job = _Gathered(self._lane)
+            job.pieces, job.results = [piece], [result]
+            alone.append(job)
+        return alone
+
+
+_Job = _Single | _Gathered[Any, Any, Any]
+_Batch = list[_Job]
 
 
 class _Metrics:
@@ -89,6 +160,46 @@ class _Metrics:
         self.queued = Gauge(
             "wasl_database_queued_operations", "Operations that wait for the next commit", registry=registry
         )
+
+
+class Lane(Generic[_Piece, _Answer, _Whole]):
+    """Pieces of one kind of work, gathered from many callers into one operation a commit.
+
+    ``operation`` gets all pieces that wait, in the order in which they came, and returns an answer for each
+    and something about the whole. ``after`` gets that once, after the COMMIT and before the answers go out.
+    """
+
+    def __init__(
+        self,
+        database: "Database",
+        operation: Callable[[Connection, list[_Piece]], tuple[list[_Answer], _Whole]],
+        after: Callable[[_Whole], object],
+    ) -> None:
+        self.operation, self.after = operation, after
+        self._database = database
+        self._open: _Gathered[_Piece, _Answer, _Whole] | None = None
+
+    def write(self, piece: _Piece) -> "Deferred[_Answer]":
+        """Add a piece to the next commit; fires, fails and raises as :meth:`Database.write` does."""
+        result: Deferred[_Answer] = Deferred()
+        if self._open is None:
+            job = self._open = _Gathered(self)
+            job.pieces.append(piece)
+            job.results.append(result)
+            try:
+                self._database.queue(job)
+            except StorageError:
+                self._open = None
+                raise
+        else:
+            self._open.pieces.append(piece)
+            self._open.results.append(result)
+        return result
+
+    def close(self, job: "_Gathered[_Piece, _Answer, _Whole]") -> None:
+        """Gather no more into ``job``: it goes to the database."""
+        if self._open is job:
+            self._open = None
 
 
 class Database:
@@ -114,7 +225,7 @@ class Database:
         self._on_fatal = on_fatal
         self._max_batch = max_batch
         self._max_queued = max_queued
-        self._queue: deque[tuple[_Operation, Deferred[Any]]] = deque()
+        self._queue: deque[_Job] = deque()
         self._committing = False
         self._reading = 0
         self._failure: StorageFailed | None = None
@@ -131,12 +242,16 @@ class Database:
         DatabaseBusy at once when ``max_queued`` are waiting or the database is closing, StorageFailed after a
         fatal error.
         """
-        self._refuse_if_over(len(self._queue), "writes")
         result: Deferred[_T] = Deferred()
-        self._queue.append((operation, result))
+        self.queue(_Single(operation, result))
+        return result
+
+    def queue(self, job: _Job) -> None:
+        """Queue a job for the next group commit; raises as :meth:`write` does."""
+        self._refuse_if_over(len(self._queue), "writes")
+        self._queue.append(job)
         if not self._committing:
             self._commit_next()
-        return result
 
     def read(self, operation: Callable[[Connection], _T]) -> "Deferred[_T]":
         """Run ``operation`` in a transaction of its own that cannot write, on the reading executor.
@@ -174,7 +289,7 @@ class Database:
         self._committing = True
         size = min(len(self._queue), self._max_batch)
         batch = [self._queue.popleft() for _ in range(size)]
-        operations = [operation for operation, _ in batch]
+        operations = [job.close() for job in batch]
         self._metrics.batch_operations.observe(size)
         outcomes = self._writer.run(lambda: self._commit(operations))
         outcomes.addCallbacks(
@@ -192,19 +307,29 @@ class Database:
     def _committed(self, outcomes: list[transactions.Outcome], batch: _Batch) -> None:
         crash.reached("database-committed")
         self._continue()  # the writer works on the next batch while this one's waiters run
-        for (_, result), (succeeded, value) in zip(batch, outcomes, strict=True):
+        for job, (succeeded, value) in zip(batch, outcomes, strict=True):
             if succeeded:
-                result.callback(value)
+                job.committed(value)
             else:
-                result.errback(value)
+                self._try_alone(job.undone(value))
         self._tell_idle()
+
+    def _try_alone(self, jobs: list[_Job]) -> None:
+        for job in jobs:
+            if self._failure is not None:
+                job.failed(self._failure)
+            else:
+                self._queue.append(job)
+        if self._queue and not self._committing:
+            self._commit_next()
 
     def _batch_failed(self, failure: Failure, batch: _Batch) -> None:
         if isinstance(failure.value, StorageFailed):
             self._fail_for_good(failure.value)
         self._continue()
-        for _, result in batch:
-            result.errback(failure.value)
+        assert failure.value is not None
+        for job in batch:
+            job.failed(failure.value)
         self._tell_idle()
 
     def _continue(self) -> None:
@@ -230,8 +355,8 @@ class Database:
         if self._failure is None:
             self._failure = failure
             refused, self._queue = self._queue, deque()
-            for _, result in refused:
-                result.errback(failure)
+            for job in refused:
+                job.failed(failure)
             self._on_fatal(failure)
 
     def _fatal(self, failure: Failure) -> None:

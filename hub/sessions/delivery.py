@@ -11,6 +11,9 @@ behind it keeps another sender waiting.
 An attachment is asked for by its id alone. Ids are random; a message that names the id of
 another facility's attachment which is being fetched just now waits like one behind a barrier.
 
+While the session has caught up with the table, what is committed is handed to it and need not be
+read. It falls behind when window or memory are full, and catches up by reading.
+
 Sent and unanswered rows are known only in memory. After a cut they are sent again, and the
 node, which knows what it has, answers the same again.
 """
@@ -19,6 +22,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -38,7 +42,6 @@ from protocols.link.envelope import (
     facility_of,
 )
 from protocols.link.errors import RemoteError
-from runtime import crash
 from runtime.logs import event
 from runtime.tasks import spawn
 
@@ -80,6 +83,8 @@ class Delivery:
         self._released: set[int] = set()
         self._offered: dict[bytes, Offered] = {}
         self._uses: Counter[bytes] = Counter()
+        self._caught_up = dict.fromkeys(self._after, False)
+        self._missed: set[Priority] = set()
         self._started = False
         self._running = False
         self._again = False
@@ -93,6 +98,37 @@ class Delivery:
     def wake_if_waiting(self) -> None:
         """Look again if the last look ended for want of room."""
         if self._more:
+            self.wake()
+
+    def hand(self, rows: Sequence[Queued]) -> None:
+        """Take rows that were committed just now; they are in the table as well.
+
+        They go out at once if all rows before them did, and window and memory allow it. If not, or if none
+        are given (there may be any), the table is read.
+        """
+        by_priority: dict[Priority, list[Queued]] = {priority: [] for priority in self._after}
+        for row in rows:
+            by_priority[Priority(row.priority)].append(row)
+        for priority, ours in by_priority.items():
+            if ours or not rows:
+                self._hand(ours, priority)
+
+    def _hand(self, rows: list[Queued], priority: Priority) -> None:
+        link = self._session.link.session
+        if (
+            rows
+            and self._caught_up[priority]
+            and not self._ready[priority]
+            and link.open
+            and link.window_left >= len(rows)
+            and link.pending_bytes <= PENDING_BYTES
+        ):
+            self._after[priority] = rows[-1].seq
+            self._dispatch(rows, priority)
+            self._drain()
+        else:
+            self._caught_up[priority] = False
+            self._missed.add(priority)
             self.wake()
 
     def wake(self) -> None:
@@ -121,15 +157,19 @@ class Delivery:
         if self._ready[priority] or link.window_left <= 0 or link.pending_bytes > PENDING_BYTES:
             self._more = True
             return
+        if self._caught_up[priority]:
+            return
         after, facility = self._after[priority], self._session.facility
+        self._missed.discard(priority)
         self._released.clear()
         rows = await self._hub.database.read(
             lambda connection: self._hub.sql.queue(connection, facility, int(priority), after, ROWS_PER_READ)
         )
-        if not rows:
-            return
-        self._again = True
-        if self._after[priority] == after:  # and not set back meanwhile
+        set_back = self._after[priority] != after
+        self._caught_up[priority] = not rows and not set_back and priority not in self._missed
+        if not self._caught_up[priority]:
+            self._again = True
+        if rows and not set_back:
             self._after[priority] = rows[-1].seq
         # What was answered while this was read is no longer in the table.
         self._dispatch([row for row in rows if row.seq not in self._released], priority)
@@ -167,6 +207,7 @@ class Delivery:
         self._clashing.discard(lane)
         if seq is not None:
             self._after[lane[2]] = min(self._after[lane[2]], seq - 1)
+            self._caught_up[lane[2]] = False
             self._more = True
 
     def _drain(self) -> None:
@@ -217,16 +258,13 @@ class Delivery:
 
     async def _conclude(self, answers: list[tuple[int, News]]) -> None:
         hub = self._hub
-        await hub.database.write(lambda connection: hub.sql.conclude(connection, answers))
-        crash.reached("hub-concluded")
+        await hub.commits.conclude(answers)
         with_files = [
             self._sent[seq][0] for seq, _ in answers if seq in self._sent and self._sent[seq][0].files
         ]
-        for seq, news in answers:
-            hub.metrics.outcomes[news.state.word].inc()
+        for seq, _ in answers:
             self._release(seq)
         self._drain()
-        hub.sessions.news_for({news.facility for _, news in answers})
         self.wake_if_waiting()
         for row in with_files:
             await forget_files(hub, row.message)

@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Final
 from crypto.sealing import message_digest
 from hub.core import HubCore
 from hub.routing.route import Reason, Routed, check_sender, route
-from hub.spool.store import Acceptance, Entry
+from hub.spool.store import Entry
 from protocols.link import frames as f
 from protocols.link import limits
 from protocols.link.envelope import Envelope, decode_envelope, decode_message
 from protocols.link.errors import RemoteError
-from runtime import crash
 from runtime.logs import event
 from runtime.storage_errors import StorageError
 from runtime.tasks import spawn
@@ -88,42 +87,39 @@ class Intake:
         now_ms = hub.clock.now_ms()
         for submission in batch:
             try:
-                entries.append(await self._entry(submission, now_ms))
+                entry, envelope = self._entry(submission, now_ms)
+                if envelope.attachments:
+                    await self._check_files(envelope)
+                entries.append(entry)
             except _Refusing as refusing:
                 refusals.append(refusing.refusal)
         try:
-            done = await hub.database.write(lambda connection: hub.sql.accept(connection, entries, now_ms))
+            verdicts = await hub.commits.accept(entries)
         except StorageError as error:
             event(_LOG, logging.ERROR, "intake-failed", facility=self._session.facility, error=str(error))
             self._busy(BUSY_STORAGE_MS, "this hub's store does not answer")
             return
-        crash.reached("hub-accepted-before-answer")
-        self._answer(entries, done, refusals)
+        self._answer(entries, verdicts, refusals)
 
-    def _answer(self, entries: list[Entry], done: Acceptance, refusals: list[f.Refusal]) -> None:
-        hub = self._hub
-        for identifier in done.conflicting:
-            text = "this id was used before with another content"
-            refusals.append(f.Refusal(identifier, "id-conflict", text))
-            hub.metrics.conflicts.inc()
-            event(
-                _LOG,
-                logging.WARNING,
-                "id-conflict",
-                facility=self._session.facility,
-                message=identifier.hex(),
-            )
-        hub.metrics.refused.inc(len(refusals))
-        for entry in entries:
-            hub.metrics.accepted[entry.priority].inc()
-        if done.accepted:
-            self._session.say(f.Accepted(done.accepted))
+    def _answer(self, entries: list[Entry], verdicts: list[bool], refusals: list[f.Refusal]) -> None:
+        if all(verdicts):
+            accepted = tuple(entry.id for entry in entries)
+        else:
+            accepted = tuple(entry.id for entry, good in zip(entries, verdicts, strict=True) if good)
+            for entry, good in zip(entries, verdicts, strict=True):
+                if not good:
+                    refusals.append(self._conflict(entry.id))
+        self._hub.metrics.refused.inc(len(refusals))
+        if accepted:
+            self._session.say(f.Accepted(accepted))
         if refusals:
             self._session.say(f.Refused(tuple(refusals)))
-        hub.sessions.mail_for(done.recipients)
-        if done.returned:
-            hub.metrics.outcomes["returned"].inc(sum(len(entry.returns) for entry in entries))
-            hub.sessions.news_for((self._session.facility,))
+
+    def _conflict(self, identifier: bytes) -> f.Refusal:
+        facility = self._session.facility
+        event(_LOG, logging.WARNING, "id-conflict", facility=facility, message=identifier.hex())
+        self._hub.metrics.conflicts.inc()
+        return f.Refusal(identifier, "id-conflict", "this id was used before with another content")
 
     def _busy(self, retry_after_ms: int, text: str) -> None:
         self._refusing = True
@@ -132,8 +128,8 @@ class Intake:
         self._hub.metrics.busy.inc()
         self._session.say(f.Busy(retry_after_ms, text))
 
-    async def _entry(self, submission: f.Submission, now_ms: int) -> Entry:
-        """Check one submission and decide where it goes; raises :class:`_Refusing`."""
+    def _entry(self, submission: f.Submission, now_ms: int) -> tuple[Entry, Envelope]:
+        """Check one submission, all but its files, and decide where it goes; raises :class:`_Refusing`."""
         hub, settings = self._hub, self._hub.settings
         try:
             message = decode_message(submission.message)
@@ -145,7 +141,6 @@ class Intake:
         try:
             check_sender(envelope, self._session.facility, int(settings.messages.valid_for_max_s * 1000))
             self._check_body(envelope)
-            await self._check_files(envelope)
         except RemoteError as fault:
             raise _Refusing(f.Refusal(envelope.id, fault.code, fault.text)) from None
         left_ms = envelope.valid_for_ms - submission.age_ms
@@ -153,7 +148,7 @@ class Intake:
             routed = route(envelope, hub.view, hub.rules)
         else:
             routed = Routed((), tuple((address, Reason.EXPIRED) for address in envelope.recipients))
-        return Entry(
+        entry = Entry(
             id=envelope.id,
             facility=self._session.facility,
             digest=message_digest(message.envelope, message.sealed),
@@ -169,6 +164,7 @@ class Intake:
             deliveries=routed.deliveries,
             returns=routed.returns,
         )
+        return entry, envelope
 
     def _check_body(self, envelope: Envelope) -> None:
         most = self._hub.settings.limits.max_message_bytes
@@ -179,7 +175,8 @@ class Intake:
     async def _check_files(self, envelope: Envelope) -> None:
         for ref in envelope.attachments:
             if not await self._hub.files.has(self._session.facility, ref.id, ref.size, ref.root):
-                raise RemoteError("no-file", f"attachment {ref.id.hex()} has not been stored here")
+                text = f"attachment {ref.id.hex()} has not been stored here"
+                raise _Refusing(f.Refusal(envelope.id, "no-file", text))
 
 
 class _Refusing(Exception):  # noqa: N818 - carries an answer

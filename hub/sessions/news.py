@@ -8,6 +8,7 @@ it begins again at the cursor, and the node ignores what it knows.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +39,21 @@ class NewsFeed:
         self._unread: deque[int] = deque()
         self._running = False
         self._again = False
+        self._caught_up = False
+        self._missed = False
+
+    def hand(self, news: Sequence[News]) -> None:
+        """Take events that were committed just now; they are in the table as well.
+
+        They are told at once if all before them were and there is room. If not, or if none are given (there
+        may be any), the table is read.
+        """
+        if news and self._caught_up and self._session.link.session.open and self._room >= len(news):
+            self._tell(news)
+        else:
+            self._caught_up = False
+            self._missed = True
+            self.wake()
 
     def wake(self) -> None:
         """Look for events to tell."""
@@ -46,25 +62,31 @@ class NewsFeed:
             self._running = True
             spawn(self._run(), self._session.failed)
 
+    @property
+    def _room(self) -> int:
+        return limits.RECEIPT_WINDOW - len(self._unread)
+
     async def _run(self) -> None:
         hub, facility = self._hub, self._session.facility
         try:
             while self._again and self._session.link.session.open:
                 self._again = False
-                room = limits.RECEIPT_WINDOW - len(self._unread)
-                if room <= 0:
+                if self._caught_up or self._room <= 0:
                     return
-                look = partial(_news, facility=facility, after=self._sent_up_to, room=room)
+                self._missed = False
+                look = partial(_news, facility=facility, after=self._sent_up_to, room=self._room)
                 found, after = await hub.database.read(look)
-                if found:
+                self._caught_up = not found and not self._missed
+                if not self._caught_up:
                     self._again = True
+                if found:
                     self._tell(found)
                 else:
                     self._sent_up_to = after
         finally:
             self._running = False
 
-    def _tell(self, found: list[News]) -> None:
+    def _tell(self, found: Sequence[News]) -> None:
         frame: list[f.Event] = []
         size = 0
         for news in found:
@@ -90,7 +112,7 @@ class NewsFeed:
         spawn(self._move(facility, frame.up_to), self._session.failed)
 
     async def _move(self, facility: str, up_to: int) -> None:
-        await self._hub.database.write(lambda c: store.take_events(c, facility, up_to))
+        await self._hub.commits.read_up_to(facility, up_to)
         self.wake()
 
     # ── receipts from this node, for the senders of what it got ────────────────────────
@@ -108,26 +130,8 @@ class NewsFeed:
         spawn(self._store(frame.items), self._session.failed)
 
     async def _store(self, items: tuple[f.ReceiptItem, ...]) -> None:
-        hub = self._hub
-        now_ms = hub.clock.now_ms()
-
-        def operation(connection: Connection) -> set[str]:
-            known = store.may_speak_of(connection, [(item.id, item.recipient) for item in items])
-            news = [
-                News(
-                    0, facility_of(item.sender), item.id, item.recipient, item.state, "", now_ms, item.receipt
-                )
-                for item in items
-                if (item.id, item.recipient, facility_of(item.sender)) in known
-            ]
-            hub.sql.add_events(connection, news)
-            return {one.facility for one in news}
-
-        facilities = await hub.database.write(operation)
-        for item in items:
-            hub.metrics.outcomes["processed" if item.state is State.PROCESSED else "refused"].inc()
+        await self._hub.commits.receipts(items)
         self._session.say(f.ReceiptsStored(max(item.sequence for item in items)))
-        hub.sessions.news_for(facilities)
 
 
 def _news(connection: Connection, *, facility: str, after: int | None, room: int) -> tuple[list[News], int]:

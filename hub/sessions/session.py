@@ -9,7 +9,7 @@ expiry of messages relies on it (see ``hub.spool.ageing.overdue``).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from hub.core import HubCore
@@ -21,6 +21,7 @@ from hub.sessions.joining import Joining
 from hub.sessions.news import NewsFeed
 from hub.sessions.uploads import Uploads
 from hub.spool import ageing
+from hub.spool.store import News, Queued
 from protocols.link import frames as f
 from protocols.link import limits
 from protocols.link.errors import LocalError, RemoteError
@@ -93,15 +94,15 @@ class HubSession:
             except LocalError as error:
                 self.failed(error)
 
-    def mail(self) -> None:
-        """Hint: there may be something to deliver."""
+    def mail(self, rows: Sequence[Queued] = ()) -> None:
+        """Hint: there may be something to deliver; ``rows`` are all that was queued since the last hint."""
         if self._opened:
-            self._delivery.wake()
+            self._delivery.hand(rows)
 
-    def news(self) -> None:
-        """Hint: there may be news."""
+    def news(self, news: Sequence[News] = ()) -> None:
+        """Hint: there may be news; ``news`` are all that was written since the last hint."""
         if self._opened:
-            self._news.wake()
+            self._news.hand(news)
 
     def replaced(self) -> None:
         """Go: the same node has a newer connection."""

@@ -22,10 +22,19 @@ ledger = Table(
 )
 Index("ledger_accepted", ledger.c.accepted_ms)
 
+# Who writes spool rows or events takes their numbers here, in the same transaction. So numbers are never used
+# again, and become visible in their order, however many processes write: the row is locked until the commit.
+numbers = Table(
+    "numbers",
+    metadata,
+    Column("name", String, primary_key=True, comment="a table's name"),
+    Column("last", BigInteger, nullable=False, comment="the number given out last"),
+)
+
 spool = Table(
     "spool",
     metadata,
-    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
     Column("facility", String, nullable=False, comment="the recipient's"),
     Column("priority", Integer, nullable=False),
     Column("recipient", String, nullable=False),
@@ -36,7 +45,6 @@ spool = Table(
     Column("warn_ms", BigInteger, comment="when to tell the sender that it is late; null once told"),
     Column("expires_ms", BigInteger, nullable=False),
     Column("message", LargeBinary, nullable=False, comment="the sealed message as it came"),
-    sqlite_autoincrement=True,
 )
 Index("spool_queue", spool.c.facility, spool.c.priority, spool.c.seq)
 Index("spool_expires", spool.c.expires_ms)
@@ -47,7 +55,7 @@ Index("spool_files", spool.c.id, sqlite_where=text("files > 0"), postgresql_wher
 events = Table(
     "events",
     metadata,
-    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("seq", Sequence, primary_key=True, autoincrement=False),
     Column("facility", String, nullable=False, comment="the sender's: whom it is news for"),
     Column("id", LargeBinary, nullable=False),
     Column("recipient", String, nullable=False),
@@ -55,7 +63,6 @@ events = Table(
     Column("code", String, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     Column("receipt", LargeBinary, nullable=False, comment="signed by the recipient's node, or empty"),
-    sqlite_autoincrement=True,
 )
 Index("events_news", events.c.facility, events.c.seq)
 Index("events_once", events.c.id, events.c.facility, events.c.recipient, events.c.state, unique=True)

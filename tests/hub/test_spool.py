@@ -47,8 +47,8 @@ def delivered(sql: SpoolSql, connection: Connection, *numbers: int) -> None:
 
 def test_a_message_is_accepted_into_ledger_and_spool(connection: Connection, sql: SpoolSql) -> None:
     done = sql.accept(connection, [entry(1, ORAN, message=b"the sealed message")], EPOCH_MS)
-    assert done == store.Acceptance((message_id(1),), (), frozenset({"chu-oran"}), returned=False)
     (row,) = sql.queue(connection, "chu-oran", 0, 0, MOST)
+    assert (done.verdicts, done.queued, done.news, done.follows) == ([True], [row], [], row.seq - 1)
     assert (row.id, row.recipient, row.sender, row.message) == (
         message_id(1), ORAN, ALGER, b"the sealed message",
     )  # fmt: skip
@@ -58,22 +58,21 @@ def test_a_message_is_accepted_into_ledger_and_spool(connection: Connection, sql
 def test_the_same_again_is_accepted_and_changes_nothing(connection: Connection, sql: SpoolSql) -> None:
     sql.accept(connection, [entry(1, ORAN)], EPOCH_MS)
     again = sql.accept(connection, [entry(1, ORAN)], EPOCH_MS + 5)
-    assert again == store.Acceptance((message_id(1),), (), frozenset(), returned=False)
+    assert (again.verdicts, again.fresh, again.queued, again.news) == ([True], [], [], [])
     assert (count(connection), count(connection, ledger)) == (1, 1)
 
 
 def test_the_same_again_after_delivery_is_not_delivered_again(connection: Connection, sql: SpoolSql) -> None:
     sql.accept(connection, [entry(1, ORAN)], EPOCH_MS)
     delivered(sql, connection, 1)
-    assert sql.accept(connection, [entry(1, ORAN)], EPOCH_MS).accepted == (message_id(1),)
+    assert sql.accept(connection, [entry(1, ORAN)], EPOCH_MS).verdicts == [True]
     assert queued(sql, connection) == []
 
 
 def test_another_content_under_the_same_id_conflicts(connection: Connection, sql: SpoolSql) -> None:
     sql.accept(connection, [entry(1, ORAN)], EPOCH_MS)
     done = sql.accept(connection, [entry(1, ORAN, SUD, digest=b"x" * 32), entry(2, ORAN)], EPOCH_MS)
-    assert done.accepted == (message_id(2),)
-    assert done.conflicting == (message_id(1),)
+    assert done.verdicts == [False, True]
     assert queued(sql, connection) == [message_id(1), message_id(2)]
     assert sql.queue(connection, "clinique-sud", 0, 0, MOST) == []
 
@@ -81,15 +80,14 @@ def test_another_content_under_the_same_id_conflicts(connection: Connection, sql
 def test_repeats_and_conflicts_inside_one_batch(connection: Connection, sql: SpoolSql) -> None:
     batch = [entry(1, ORAN), entry(1, ORAN), entry(1, ORAN, digest=b"x" * 32)]
     done = sql.accept(connection, batch, EPOCH_MS)
-    assert done.accepted == (message_id(1), message_id(1))
-    assert done.conflicting == (message_id(1),)
+    assert done.verdicts == [True, True, False]
     assert count(connection) == 1
 
 
 def test_two_facilities_may_use_the_same_id(connection: Connection, sql: SpoolSql) -> None:
     sql.accept(connection, [entry(1, ORAN)], EPOCH_MS)
     done = sql.accept(connection, [entry(1, ORAN, sender=SUD, digest=b"x" * 32)], EPOCH_MS)
-    assert done.accepted == (message_id(1),)
+    assert done.verdicts == [True]
     assert [row.sender for row in sql.queue(connection, "chu-oran", 0, 0, MOST)] == [ALGER, SUD]
     assert {found.sender for found in tracking.track(connection, message_id(1))} == {ALGER, SUD}
 
@@ -98,15 +96,15 @@ def test_more_ids_than_one_query_takes(connection: Connection, sql: SpoolSql) ->
     batch = [entry(number, ORAN) for number in range(store.IDS_PER_QUERY + 7)]
     sql.accept(connection, batch, EPOCH_MS)
     again = sql.accept(connection, batch, EPOCH_MS)
-    assert len(again.accepted) == len(batch)
+    assert again.verdicts == [True] * len(batch)
     assert count(connection) == len(batch)
 
 
 def test_several_recipients_have_a_copy_and_a_fate_each(connection: Connection, sql: SpoolSql) -> None:
     message = entry(1, ORAN, "labo@chu-oran", returns=((SUD, Reason.INACTIVE),))
     done = sql.accept(connection, [message], EPOCH_MS)
-    assert done.recipients == {"chu-oran"}
-    assert done.returned
+    assert [row.recipient for row in done.queued] == [ORAN, "labo@chu-oran"]
+    assert [one.recipient for one in done.news] == [SUD]
     delivered_row, waiting = sql.queue(connection, "chu-oran", 0, 0, MOST)
     sql.conclude(connection, [(delivered_row.seq, news(1, State.DELIVERED))])
     (tracked,) = tracking.track(connection, message_id(1))
@@ -121,9 +119,9 @@ def test_a_message_that_goes_nowhere_is_accepted_and_comes_back(
     connection: Connection, sql: SpoolSql
 ) -> None:
     done = sql.accept(connection, [entry(1, returns=((ORAN, Reason.EXPIRED),))], EPOCH_MS)
-    assert (done.accepted, done.recipients, done.returned) == ((message_id(1),), frozenset(), True)
-    assert count(connection) == 0
     (told,) = store.news_for(connection, "chu-alger", 0, MOST)
+    assert (done.verdicts, done.queued, done.news) == ([True], [], [told])
+    assert count(connection) == 0
     assert (told.recipient, told.state, told.code, told.receipt) == (ORAN, State.RETURNED, "expired", b"")
     sql.accept(connection, [entry(1, returns=((ORAN, Reason.EXPIRED),))], EPOCH_MS)
     assert len(store.news_for(connection, "chu-alger", 0, MOST)) == 1
@@ -165,6 +163,22 @@ def test_concluding_twice_is_concluding_once(connection: Connection, sql: SpoolS
     assert len(store.news_for(connection, "chu-alger", 0, MOST)) == 1
 
 
+def test_a_row_is_concluded_once(connection: Connection, sql: SpoolSql) -> None:
+    """Of two answers the first counts, in one commit and in two; only a signed delivery is noted late."""
+    sql.accept(connection, [entry(number, ORAN) for number in range(4)], EPOCH_MS)
+    rows = sql.queue(connection, "chu-oran", 0, 0, MOST)
+    answers = [(row.seq, replace(news(1, State.RETURNED), id=row.id)) for row in rows[:3]]
+    twice = replace(answers[0][1], state=State.DELIVERED)
+    told = sql.conclude(
+        connection, [answers[0], (rows[0].seq, answers[1][1]), answers[1], (rows[0].seq, twice)]
+    )
+    assert [(one.id, one.state) for one in told] == [
+        (message_id(0), State.RETURNED), (message_id(1), State.RETURNED), (message_id(0), State.DELIVERED),
+    ]  # fmt: skip
+    assert [one.id for one in sql.conclude(connection, answers)] == [message_id(2)]
+    assert queued(sql, connection) == [message_id(3)]
+
+
 def test_concluding_nothing_does_nothing(connection: Connection, sql: SpoolSql) -> None:
     sql.accept(connection, [entry(1, ORAN)], EPOCH_MS)
     sql.conclude(connection, [])
@@ -196,10 +210,10 @@ def test_an_event_is_told_once_for_message_recipient_and_state(connection: Conne
     assert found[0].receipt == b"first"
 
 
-def test_the_cursor_moves_forward_and_never_back(connection: Connection) -> None:
+def test_the_cursor_moves_forward_and_never_back(connection: Connection, sql: SpoolSql) -> None:
     assert store.events_taken(connection, "chu-alger") == 0
     for up_to, expected in ((0, 0), (0, 0), (5, 5), (5, 5), (3, 5), (9, 9), (0, 9)):
-        store.take_events(connection, "chu-alger", up_to)
+        sql.read_up_to(connection, {"chu-alger": up_to})
         assert store.events_taken(connection, "chu-alger") == expected
     assert store.events_taken(connection, "chu-oran") == 0
 
@@ -303,11 +317,11 @@ def test_only_what_is_finished_and_told_is_forgotten(connection: Connection, sql
     delivered(sql, connection, 1, 2)
     told = store.news_for(connection, "chu-alger", 0, MOST)
     assert forget(connection) == {1, 2, 3, 4, 5}, "nothing was read by the sender yet"
-    store.take_events(connection, "chu-alger", told[0].seq)
+    sql.read_up_to(connection, {"chu-alger": told[0].seq})
     assert forget(connection) == {2, 3, 4, 5}
     delivered(sql, connection, 4, 5)
     rest = store.news_for(connection, "chu-alger", 0, MOST)
-    store.take_events(connection, "chu-alger", rest[-1].seq)
+    sql.read_up_to(connection, {"chu-alger": rest[-1].seq})
     assert forget(connection) == {3, 5}, "3 waits in the spool, 5 is too young"
     assert forget(connection, EPOCH_MS + 2) == {3}
     assert [one.id for one in store.news_for(connection, "chu-alger", 0, MOST)] == []

@@ -28,7 +28,7 @@ def upgrade() -> None:
     op.create_table(
         "events",
         sa.Column(
-            "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+            "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
         ),
         sa.Column("facility", sa.String(), nullable=False, comment="the sender's: whom it is news for"),
         sa.Column("id", sa.LargeBinary(), nullable=False),
@@ -40,7 +40,6 @@ def upgrade() -> None:
             "receipt", sa.LargeBinary(), nullable=False, comment="signed by the recipient's node, or empty"
         ),
         sa.PrimaryKeyConstraint("seq"),
-        sqlite_autoincrement=True,
     )
     op.create_index("events_news", "events", ["facility", "seq"], unique=False)
     op.create_index("events_once", "events", ["id", "facility", "recipient", "state"], unique=True)
@@ -81,6 +80,12 @@ def upgrade() -> None:
     )
     op.create_index("ledger_accepted", "ledger", ["accepted_ms"], unique=False)
     op.create_table(
+        "numbers",
+        sa.Column("name", sa.String(), nullable=False, comment="a table's name"),
+        sa.Column("last", sa.BigInteger(), nullable=False, comment="the number given out last"),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
         "presence",
         sa.Column("facility", sa.String(), nullable=False),
         sa.Column("connected", sa.Boolean(), nullable=False),
@@ -102,7 +107,7 @@ def upgrade() -> None:
     op.create_table(
         "spool",
         sa.Column(
-            "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+            "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
         ),
         sa.Column("facility", sa.String(), nullable=False, comment="the recipient's"),
         sa.Column("priority", sa.Integer(), nullable=False),
@@ -120,7 +125,6 @@ def upgrade() -> None:
         sa.Column("expires_ms", sa.BigInteger(), nullable=False),
         sa.Column("message", sa.LargeBinary(), nullable=False, comment="the sealed message as it came"),
         sa.PrimaryKeyConstraint("seq"),
-        sqlite_autoincrement=True,
     )
     op.create_index("spool_expires", "spool", ["expires_ms"], unique=False)
     op.create_index(
@@ -148,10 +152,7 @@ def upgrade() -> None:
         sa.Column("statement", sa.LargeBinary(), nullable=False, comment="signed by the authority"),
         sa.Column("revoked", sa.Boolean(), nullable=False),
         sa.Column("not_after_ms", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["facility"],
-            ["facilities.facility"],
-        ),
+        sa.ForeignKeyConstraint(["facility"], ["facilities.facility"]),
         sa.PrimaryKeyConstraint("facility", "serial"),
         sa.UniqueConstraint("link_key"),
     )
@@ -163,10 +164,7 @@ def upgrade() -> None:
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.Column("expires_ms", sa.BigInteger(), nullable=False),
         sa.Column("used_by", sa.LargeBinary(), nullable=True, comment="the link key that used it"),
-        sa.ForeignKeyConstraint(
-            ["facility"],
-            ["facilities.facility"],
-        ),
+        sa.ForeignKeyConstraint(["facility"], ["facilities.facility"]),
         sa.PrimaryKeyConstraint("invitation"),
     )
     op.create_table(
@@ -175,9 +173,6 @@ def upgrade() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("title", sa.String(), nullable=False),
         sa.Column("specialty", sa.String(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["facility"],
-            ["facilities.facility"],
-        ),
+        sa.ForeignKeyConstraint(["facility"], ["facilities.facility"]),
         sa.PrimaryKeyConstraint("facility", "name"),
     )

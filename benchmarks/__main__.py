@@ -1,0 +1,22 @@
+"""``python -m benchmarks NAME [OPTIONS]``: one benchmark; see ``--help`` of each."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+BENCHMARKS = ("hub",)
+"""Modules beside this one, each with ``main(arguments) -> exit code``."""
+
+
+def main() -> int:
+    """Run what the command line names."""
+    name, *options = sys.argv[1:] or [""]
+    if name not in BENCHMARKS:
+        print(f"usage: python -m benchmarks {{{'|'.join(BENCHMARKS)}}} [OPTIONS]", file=sys.stderr)
+        return 2
+    return int(import_module(f"benchmarks.{name}").main(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""Where a benchmark runs: a hub's home with members, the daemon in a process of its own, and its CPU time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from crypto.keys import LinkPrivateKey, SealingPrivateKey, SigningPrivateKey
+from hub import home as hub_home
+from hub.directory import service
+from hub.directory import store as directory
+from runtime import migrations
+from runtime.transactions import transact
+
+HUB_CORE, LOAD_CORE = 0, 1
+READY_S = 30.0
+STOP_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A facility of the network: its id and its link key."""
+
+    facility: str
+    key: LinkPrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A hub's home, ready to run."""
+
+    home: Path
+    port: int
+    http: int
+    name: str
+    key: hub_home.HubKeys
+    members: tuple[Member, ...]
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody uses now."""
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def make_hub(home: Path, facilities: Sequence[str], *, database: str | None = None) -> Place:
+    """Make a hub's home whose directory has these facilities, each with the mailbox ``box``."""
+    port, http = free_ports(2)
+    values: dict[str, dict[str, object]] = {
+        "hub": {"name": "bench", "listen": f"127.0.0.1:{port}"},
+        "http": {"listen": f"127.0.0.1:{http}"},
+        "limits": {"handshakes_per_second": 10_000, "max_sessions": 100_000},
+        "database": {"url": database},
+    }
+    hub_home.make_home(home, values)
+    settings, keys = hub_home.load_settings(home), hub_home.load_keys(home)
+    engine = hub_home.open_database(home, settings)
+    migrations.upgrade(engine, "hub")
+    issuer = hub_home.issuer(settings, keys)
+    now_ms = time.time_ns() // 1_000_000
+    members = tuple(Member(facility, LinkPrivateKey.generate()) for facility in facilities)
+    signing, sealing = SigningPrivateKey.generate().public, SealingPrivateKey.generate().public
+
+    def enrol(connection: object) -> None:
+        for member in members:
+            directory.put_facility(connection, member.facility, None, ("box",), now_ms)  # type: ignore[arg-type]
+            service.certify(
+                connection, issuer, member.facility, member.key.public, signing, sealing, now_ms  # type: ignore[arg-type]
+            )
+
+    transact(engine, enrol)
+    engine.dispose()
+    return Place(home, port, http, "bench", keys, members)
+
+
+class Daemon:
+    """One running daemon; its CPU seconds and its memory as the kernel counts them."""
+
+    def __init__(self, arguments: Sequence[str], http: int, *, core: int | None = None) -> None:
+        pin = (lambda: os.sched_setaffinity(0, {core})) if core is not None else None
+        self._process = subprocess.Popen(
+            [sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=pin
+        )
+        self.pid = self._process.pid
+        deadline_s = time.monotonic() + READY_S
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{http}/readyz", timeout=2):
+                    return
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > deadline_s:
+                    self.kill()
+                    raise SystemExit(f"{' '.join(arguments)} did not get ready") from None
+                time.sleep(0.05)
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of CPU that the process has used, in user and system mode."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def resident_kib(self) -> int:
+        """Memory of the process that is its own and in RAM now."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+
+    def stop(self) -> None:
+        """Stop it as an administrator does."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
+
+
+@contextmanager
+def running_hub(place: Place, *, core: int | None = HUB_CORE) -> Iterator[Daemon]:
+    """Run the hub of ``place`` on a core of its own."""
+    daemon = Daemon(["-m", "hub", "run", "--home", str(place.home)], place.http, core=core)
+    try:
+        yield daemon
+    finally:
+        daemon.stop()
