@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -13,13 +11,12 @@ import click
 
 from nodes.cli import home_option, json_option
 from nodes.cli.opened import OpenedNode, opened_node
+from nodes.cli.taking import write_message
 from nodes.link import addressbook, facts, inbox, tracking
 from nodes.link.errors import NotFound
-from nodes.link.files import safe_name
 from nodes.link.ids import id_text, parse_id
 from protocols.link.envelope import State, mailbox_of
 from runtime import cli
-from runtime.home import fsync_directory
 from runtime.transactions import read, transact
 
 
@@ -192,45 +189,9 @@ def fetch(identifier: str, home: Path, into: Path, as_json: bool) -> None:
 
 def _write(node: OpenedNode, received: inbox.Received, into: Path) -> list[Path]:
     try:
-        into.mkdir(parents=True, exist_ok=True)
-        written: list[Path] = []
-        body = inbox.read_body(received, node.home)
-        if body:
-            path = into / f"{id_text(received.id)}.hl7"
-            _put(path, body)
-            written.append(path)
-        for file in received.files:
-            target = _free_name(into, safe_name(file.name), written)
-            partial = target.with_name(target.name + ".part")
-            shutil.copyfile(node.home / file.path, partial)
-            _settle(partial, target)
-            written.append(target)
-        fsync_directory(into)
+        return write_message(received, node.home, into)
     except OSError as error:
         cli.fail(f"{into}: {error.strerror or error}; nothing was marked as taken")
-    return written
-
-
-def _free_name(into: Path, name: str, written: list[Path]) -> Path:
-    """Return a path for this name that no other file of the same message has."""
-    target, number = into / name, 1
-    while target in written:
-        number += 1
-        stem, dot, suffix = name.rpartition(".")
-        target = into / (f"{stem}-{number}{dot}{suffix}" if stem else f"{name}-{number}")
-    return target
-
-
-def _put(path: Path, data: bytes) -> None:
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(data)
-    _settle(partial, path)
-
-
-def _settle(partial: Path, target: Path) -> None:
-    with partial.open("rb") as written:
-        os.fsync(written.fileno())
-    partial.replace(target)
 
 
 @click.command()

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 
+from crypto.primitives import blake2b
 from nodes.cli import COMMANDS, main
 from nodes.home import DATABASE, SETTINGS, open_database, prepare_home
 from nodes.link import tables
@@ -60,7 +61,7 @@ class Node:
     def send(self, *arguments: str) -> Any:
         return self.facts("send", "--to", TO, *arguments)
 
-    def receive(self, body: bytes, **change: Any) -> str:
+    def receive(self, body: bytes, files: dict[str, bytes] | None = None, **change: Any) -> str:
         identifier = new_id(EPOCH_MS)
         row = {
             "id": identifier, "sender": "labo@chu-oran", "recipient": f"labo@{HERE}", "digest": bytes(32),
@@ -69,7 +70,25 @@ class Node:
             "handed_ms": None, "code": "", "receipt": b"r",
         } | change  # fmt: skip
         engine = open_database(self.home)
-        transact(engine, lambda connection: connection.execute(insert(tables.inbox).values(row)))
+        rows = []
+        for position, (name, data) in enumerate((files or {}).items()):
+            path = self.home / "incoming" / f"{identifier.hex()}-{position}"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
+            rows.append(
+                {
+                    "position": position, "name": name, "media_type": "application/octet-stream",
+                    "size": len(data), "digest": blake2b(data), "path": str(path.relative_to(self.home)),
+                }
+            )  # fmt: skip
+
+        def operation(connection: Connection) -> None:
+            key = connection.execute(insert(tables.inbox).values(row)).inserted_primary_key
+            assert key is not None
+            for one in rows:
+                connection.execute(insert(tables.inbox_files).values(one | {"inbox_seq": key[0]}))
+
+        transact(engine, operation)
         engine.dispose()
         return id_text(identifier)
 
@@ -195,6 +214,70 @@ def test_fetch_writes_the_bytes_and_takes_the_message(node: Node, tmp_path: Path
     assert [Path(path).read_bytes() for path in value["files"]] == [HL7]
     assert node.facts("inbox")[0]["state"] == "processed"
     assert node.run("fetch", raw, "--into", str(tmp_path / "in")).exit_code == 0
+
+
+def test_fetch_overwrites_no_file_of_anybody(node: Node, tmp_path: Path) -> None:
+    """Two messages with a scan.bin each: the second gets another name, and a repeat the same names again."""
+    into = tmp_path / "in"
+    first, second = (node.receive(HL7, files={"scan.bin": data}) for data in (b"one", b"two"))
+    assert [Path(path).name for path in node.facts("fetch", first, "--into", str(into))["files"]] == [
+        f"{first}.hl7",
+        "scan.bin",
+    ]
+    for _ in range(2):
+        files = node.facts("fetch", second, "--into", str(into))["files"]
+        assert [Path(path).name for path in files] == [f"{second}.hl7", "scan-2.bin"]
+    assert ((into / "scan.bin").read_bytes(), (into / "scan-2.bin").read_bytes()) == (b"one", b"two")
+    assert len(list(into.iterdir())) == 4
+
+
+@pytest.mark.parametrize("there", ["other content", "a link", "a directory"])
+def test_fetch_leaves_whatever_has_the_name(node: Node, tmp_path: Path, there: str) -> None:
+    mine, into = tmp_path / "mine", tmp_path / "in"
+    mine.write_bytes(b"mine")
+    into.mkdir()
+    match there:
+        case "a link":
+            (into / "scan.bin").symlink_to(mine)
+        case "a directory":
+            (into / "scan.bin").mkdir()
+        case _:
+            (into / "scan.bin").write_bytes(b"mine")
+    (path,) = node.facts("fetch", node.receive(b"", files={"scan.bin": b"data"}), "--into", str(into))[
+        "files"
+    ]
+    assert (Path(path).name, Path(path).read_bytes()) == ("scan-2.bin", b"data")
+    assert mine.read_bytes() == b"mine"
+
+
+def test_fetch_tells_two_attachments_of_one_name_apart(node: Node, tmp_path: Path) -> None:
+    raw = node.receive(b"", files={"a/scan.bin": b"same", "a:scan.bin": b"same"})
+    files = node.facts("fetch", raw, "--into", str(tmp_path / "in"))["files"]
+    assert [Path(path).name for path in files] == ["a_scan.bin", "a_scan-2.bin"]
+
+
+def test_what_fetch_writes_is_for_this_user_only(node: Node, tmp_path: Path) -> None:
+    node.run("fetch", node.receive(HL7), "--into", str(tmp_path / "in"))
+    (path,) = (tmp_path / "in").iterdir()
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+@pytest.mark.parametrize(
+    ("body", "suffix"),
+    [(HL7, ".hl7"), ("نتيجة\n".encode(), ".txt"), (b"%PDF\xff", ".dat"), (b"a\0b", ".dat")],
+)
+def test_fetch_names_a_body_for_what_it_is(node: Node, tmp_path: Path, body: bytes, suffix: str) -> None:
+    (path,) = node.facts("fetch", node.receive(body), "--into", str(tmp_path))["files"]
+    assert Path(path).suffix == suffix
+
+
+def test_fetch_hands_on_no_damaged_attachment(node: Node, tmp_path: Path) -> None:
+    raw = node.receive(b"", files={"scan.bin": b"data"})
+    next((node.home / "incoming").iterdir()).write_bytes(b"dat4")
+    result = node.run("fetch", raw, "--into", str(tmp_path / "in"))
+    assert (result.exit_code, "not hold what arrived" in result.stderr) == (1, True)
+    assert list((tmp_path / "in").iterdir()) == []
+    assert node.facts("inbox")[0]["state"] == "delivered"
 
 
 def test_fetch_into_a_place_that_cannot_be_takes_nothing(node: Node, tmp_path: Path) -> None:

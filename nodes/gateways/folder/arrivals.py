@@ -27,6 +27,7 @@ from crypto.primitives import blake2b_stream
 from nodes.gateways.drafting import utc_text
 from nodes.gateways.folder import bounds
 from nodes.gateways.folder.places import Place
+from nodes.gateways.naming import SNIFFED_BYTES, body_suffix
 from nodes.link.errors import NoRoom, Refused
 from nodes.link.files import safe_name
 from nodes.link.ids import id_text
@@ -36,7 +37,6 @@ MARKER: Final = ".wasl"
 _MARKER_TEXT: Final = b"Wasl lays messages into this directory. Do not remove this file.\n"
 CONTROL_SUFFIX: Final = ".json"
 _SEQUENCE_DIGITS: Final = 10
-_MSH: Final = b"MSH"
 _NAME_BYTES: Final = 140
 
 
@@ -158,11 +158,11 @@ def _control(received: Received, payload: str | None, files: tuple[ArrivedFile, 
 
 
 def _payload_suffix(received: Received, home: Path) -> str:
-    start = received.body[: len(_MSH)]
+    start = received.body[:SNIFFED_BYTES]
     if received.body_path is not None:
         with _stored(home / received.body_path) as file:
-            start = file.read(len(_MSH))
-    return ".hl7" if start == _MSH else ".dat"
+            start = file.read(SNIFFED_BYTES)
+    return body_suffix(start)
 
 
 def _stored(path: Path) -> BinaryIO:
