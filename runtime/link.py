@@ -144,6 +144,8 @@ class TwistedLink(TwistedProtocol):
         for event in self.session.receive(data):
             if self._lost:
                 return
+            if self._closing and not isinstance(event, (PeerLeft, Broken)):
+                continue  # it came in one piece with what made the owner say goodbye
             self._act(event)
         self.flush_soon()
 

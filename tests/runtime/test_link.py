@@ -349,6 +349,23 @@ def test_no_event_comes_after_the_owner_cut(pair: Pair) -> None:
     ]
 
 
+def test_frames_behind_the_one_that_made_the_owner_say_goodbye_are_not_heard(pair: Pair) -> None:
+    pair.open()
+    pair.node.link.send(f.DirectoryWanted(1))
+    pair.node.link.send(f.DirectoryWanted(2))
+    pair.node.link.end(f.Goodbye.DONE)
+    data = pair.node.take()
+    original = pair.hub.link_event
+
+    def refuse(event: LinkEvent) -> None:
+        original(event)
+        pair.hub.link.end(f.Goodbye.PROTOCOL_FAULT)
+
+    pair.hub.link_event = refuse  # type: ignore[method-assign]  # an owner that refuses the first event
+    pair.hub.link.dataReceived(data)
+    assert pair.hub.kinds() == ["HelloReceived", "Opened", "DirectoryWanted", "PeerLeft"]
+
+
 # ── chunks and room ────────────────────────────────────────────────────────────────────────
 
 
