@@ -178,14 +178,23 @@ class HubSession:
             self.link.session.welcome(hub.welcome())
 
     def _refuse(self, reason: f.Goodbye, text: str, result: str, retry_after_s: int) -> None:
-        hub = self._hub
-        hub.metrics.handshakes[result].inc()
-        event(_LOG, logging.WARNING, "node-refused", reason=text, facility=self.facility, peer=self.link.peer)
-        self.link.session.refuse(hub.welcome(), f.End(reason, text, retry_after_s))
+        self._count_refused(text, result)
+        self.link.session.refuse(self._hub.welcome(), f.End(reason, text, retry_after_s))
         self.link.close_after_goodbye()
+
+    def _count_refused(self, text: str, result: str) -> None:
+        self._hub.metrics.handshakes[result].inc()
+        event(_LOG, logging.WARNING, "node-refused", reason=text, facility=self.facility, peer=self.link.peer)
 
     def _open(self, _event: Opened) -> None:
         hub = self._hub
+        facility, standing = hub.view.whose(self._link_key)
+        if (facility, standing) != (self.facility, Standing.ACTIVE):
+            # The directory changed since HELLO, when no session was there yet to be told of it.
+            reason, text, result, retry_s = REFUSALS.get(standing, REFUSALS[Standing.UNKNOWN])
+            self._count_refused(text, result)
+            self.link.end(reason, text, retry_s)
+            return
         hub.metrics.handshakes["opened"].inc()
         hub.sessions.add(self.facility, self)
         hub.metrics.sessions.set(len(hub.sessions))
