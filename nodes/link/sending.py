@@ -174,7 +174,7 @@ class Sending:
         return encode(message)
 
     def _cannot_seal(self, credential: Credential, fault: CryptoError) -> None:
-        """Tell the operator of a key that is none, once a session; that copy goes without it, and comes back."""
+        """Tell the operator, once a session, of a key that is none; that copy goes without it."""
         known = credential.facility, credential.serial
         if known not in self._alarmed:
             self._alarmed.add(known)
