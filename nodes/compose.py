@@ -16,7 +16,7 @@ from nodes.link.post import Post
 from nodes.link.trust import Trust
 from runtime.clock import Clock
 from runtime.database import Database
-from runtime.executors import Executor
+from runtime.executors import Executor, FailStop
 
 
 def compose(
@@ -33,7 +33,11 @@ def compose(
     random: Random,
     floor_bytes: int,
 ) -> LinkCore:
-    """Return a node that has not called its hub yet; its tables are up to date."""
+    """Return a node that has not called its hub yet; its tables are up to date.
+
+    ``on_fatal`` is told when the disk failed, of the database or of the files, and has to end the process.
+    """
+    file_worker = FailStop(file_worker, on_fatal)
     database = Database(engine, writer=writer, reader=reader, on_fatal=on_fatal, registry=registry)
     metrics = LinkMetrics(registry)
     post = Post(

@@ -2,7 +2,8 @@
 
 An executor runs the functions it is given one at a time, in the order given, and answers with Deferreds that
 fire in the reactor's thread. What uses it cannot tell the two kinds apart, so the same code is run in
-production and in the deterministic simulation.
+production and in the deterministic simulation. :class:`FailStop` is put around either one where files are
+synced: a failed disk ends the process, and nothing is run behind it.
 
 Not promised: a bound on how much is queued. Whoever queues keeps count.
 """
@@ -14,6 +15,9 @@ from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from runtime.storage_errors import StorageFailed
 
 _T = TypeVar("_T")
 
@@ -71,6 +75,45 @@ class ThreadExecutor:
     def _loop(self) -> None:
         while (work := self._work.get()) is not None:
             work()
+
+
+class FailStop:
+    """An executor that a failed disk stops: nothing is run after a StorageFailed, what was queued included.
+
+    After a failed fsync the kernel may have dropped the pages that a second one would report as safe. So
+    everything behind it fails likewise, and ``on_fatal`` is told, once, in the reactor's thread: it has to
+    end the process.
+    """
+
+    def __init__(self, executor: Executor, on_fatal: Callable[[BaseException], object]) -> None:
+        self._executor = executor
+        self._on_fatal = on_fatal
+        self._failure: StorageFailed | None = None
+        self._told = False
+
+    def run(self, work: Callable[[], _T]) -> "Deferred[_T]":
+        """Run ``work`` after all given before, unless the disk has failed by then."""
+
+        def unless_failed() -> _T:
+            if self._failure is not None:
+                raise StorageFailed(f"not done after: {self._failure}")
+            try:
+                return work()
+            except StorageFailed as failure:
+                self._failure = failure
+                raise
+
+        return self._executor.run(unless_failed).addErrback(self._failed)
+
+    def stop(self) -> None:
+        """Stop the executor."""
+        self._executor.stop()
+
+    def _failed(self, failure: Failure) -> Failure:
+        if isinstance(failure.value, StorageFailed) and not self._told:
+            self._told = True
+            self._on_fatal(failure.value)
+        return failure
 
 
 class ClockExecutor:

@@ -25,6 +25,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from runtime import disk
+
 HOME_MODE = 0o700
 FILE_MODE = 0o600
 OTHERS_MASK = 0o077
@@ -59,12 +61,13 @@ class HomeBusyError(HomeError):
 def create_home(home: Path) -> None:
     """Make ``home`` (mode 0700, parents as needed), or take an existing one that is private or empty.
 
-    Idempotent. Raises HomeError if it exists and is not a private directory of ours; OSError as mkdir does.
+    Idempotent. Raises HomeError if it exists and is not a private directory of ours; OSError as mkdir does;
+    StorageFailed.
     """
     home.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         home.mkdir(HOME_MODE)
-        fsync_directory(home.parent)
+        disk.sync_directory(home.parent)
     if home.is_dir() and home.stat().st_uid == os.geteuid() and not any(home.iterdir()):
         home.chmod(HOME_MODE)
     check_home(home)
@@ -110,7 +113,7 @@ def write_private(path: Path, content: bytes) -> None:
     """Put ``content`` at ``path``, mode 0600, replacing what was there; durable when it returns.
 
     A crash leaves the old file or the new, never a mixture; a temporary ``.NAME.*.tmp`` may be left behind.
-    Raises OSError; then ``path`` is as it was.
+    Raises OSError; then ``path`` is as it was. A failed sync is StorageFailed: nothing may be tried again.
     """
     _write(path, content, replace=True)
 
@@ -123,7 +126,7 @@ def _write(path: Path, content: bytes, *, replace: bool) -> None:
             os.fchmod(descriptor, FILE_MODE)
             file.write(content)
             file.flush()
-            os.fsync(descriptor)
+            disk.sync_file(descriptor, path)
         if replace:
             temporary.replace(path)
         else:
@@ -132,7 +135,7 @@ def _write(path: Path, content: bytes, *, replace: bool) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    fsync_directory(path.parent)
+    disk.sync_directory(path.parent)
 
 
 def read_bounded(path: Path, max_bytes: int) -> bytes:

@@ -17,8 +17,8 @@ from hub.cli import home_option, json_option
 from hub.cli.opened import opened_hub
 from hub.routing.route import Reason
 from hub.spool import ageing, store, tracking
+from runtime import disk
 from runtime.cli import EXIT_USAGE, facts, fail, moment, say, table
-from runtime.home import fsync_directory
 from runtime.transactions import read, transact
 
 
@@ -158,6 +158,6 @@ def _copy(database: Path, into: Path) -> None:
     with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(partial)) as target:
         source.backup(target)
     with partial.open("rb") as written:
-        os.fsync(written.fileno())
+        disk.sync_file(written.fileno(), partial)
     partial.rename(into)
-    fsync_directory(into.parent)
+    disk.sync_directory(into.parent)

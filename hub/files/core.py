@@ -21,10 +21,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hub.files import disk
 from hub.files.errors import AttachmentMissing, BadChunk, Conflict, Damaged, RootMismatch, TooManyUploads
 from hub.files.layout import HEADER_BYTES, KEY_BYTES, Header, check_header, decode_header, storage_key
 from hub.files.upload import PART, SEALED, AttachmentFile
+from runtime import disk
 from runtime.storage_errors import StorageFailed, StorageFull
 
 MAX_OPEN_FILES = 128

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from crypto.filestream import HASH_BYTES, RootHash, leaf_hash
-from hub.files import disk
 from hub.files.errors import BadChunk, Damaged, OutOfOrder, RootMismatch
 from hub.files.layout import (
     HEADER_BYTES,
@@ -27,7 +26,7 @@ from hub.files.layout import (
     decode_mark,
     encode_mark,
 )
-from runtime import crash
+from runtime import crash, disk
 
 PART = ".part"
 SEALED = ".sealed"

@@ -33,9 +33,9 @@ from protocols.link import frames as f
 from protocols.link import limits
 from protocols.link.envelope import AttachmentRef
 from protocols.link.errors import RemoteError
-from runtime import crash
+from runtime import crash, disk
 from runtime.clock import sleep
-from runtime.home import free_bytes, fsync_directory
+from runtime.home import free_bytes
 from runtime.logs import event
 from runtime.storage_errors import StorageError
 from runtime.tasks import spawn
@@ -88,6 +88,10 @@ class PlainFile:
 
     def recover(self) -> int:
         """Open, take up the whole chunks that an earlier attempt left, return the next to ask for."""
+        with disk.saying(self._path):
+            return self._recover()
+
+    def _recover(self) -> int:
         own_directory(self._path.parent)
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         os.utime(self._descriptor)  # in use again: housekeeping takes only what was left alone for long
@@ -101,11 +105,12 @@ class PlainFile:
         return self._next
 
     def write(self, chunks: list[bytes]) -> int:
-        """Open and write the next chunks; raises CryptoError for one that is not authentic."""
+        """Open and write the next chunks; raises CryptoError for one that is not authentic, StorageError."""
         for sealed in chunks:
             index = self._next
             plain = self._opener.open(index, index == self._total - 1, sealed)
-            self._put(plain, index * filestream.CHUNK_BYTES)
+            with disk.saying(self._path):
+                disk.write_all(self._descriptor, [plain], index * filestream.CHUNK_BYTES)
             self._count(index, plain, sealed)
         return self._next
 
@@ -113,14 +118,15 @@ class PlainFile:
         """Check the whole and make it durable; returns the digest of the plain bytes.
 
         Raises Rejected if the sender signed another root, and LeftoverDamaged if that cannot be told
-        because part of the file was here before: a power cut may have spoiled it.
+        because part of the file was here before: a power cut may have spoiled it. StorageFailed ends us.
         """
         if self._root.digest() != self._ref.root:
             if self._recovered:
                 raise LeftoverDamaged(f"{self._path}: what an earlier attempt left is damaged")
             raise Rejected("bad-attachment", "the root over all chunks is another one", alarming=True)
-        os.fsync(self._descriptor)
-        fsync_directory(self._path.parent)
+        with disk.saying(self._path):
+            disk.sync_file(self._descriptor, self._path)
+            disk.sync_directory(self._path.parent)
         return self._digest.digest()
 
     def discard(self) -> None:
@@ -132,12 +138,6 @@ class PlainFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-
-    def _put(self, data: bytes, offset: int) -> None:
-        """Write all of it: a nearly full disk takes a part and says so only in the count."""
-        while data:
-            written = os.pwrite(self._descriptor, data, offset)
-            data, offset = data[written:], offset + written
 
     def _count(self, index: int, plain: bytes, sealed: bytes) -> None:
         self._root.add(filestream.leaf_hash(index, sealed))
@@ -273,7 +273,7 @@ class Fetching:
                 have = await self._core.file_worker.run(partial(download.file.write, chunks))
                 crash.reached("node-chunks-written")
                 self._ask(download, have)
-        except (CryptoError, OSError) as problem:
+        except (CryptoError, StorageError) as problem:
             self._fail(download, problem)
         finally:
             download.running = False

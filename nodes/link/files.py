@@ -25,7 +25,8 @@ from crypto.sealing import ContentKey, attachment_key
 from nodes.link.errors import NoRoom, Refused
 from protocols.link import limits
 from protocols.link.envelope import AttachmentRef, NamedFile
-from runtime.home import free_bytes, fsync_directory
+from runtime import disk
+from runtime.home import free_bytes
 
 OUTGOING: Final = "outgoing"
 DISK_FLOOR_BYTES: Final = 500 * 1_024 * 1_024
@@ -89,7 +90,8 @@ def prepare(
     """Seal ``sources`` (and a large ``body``) into the home. Blocking; durable when it returns.
 
     ``progress`` is told the plain bytes of each chunk as it is done. Raises :class:`Refused`
-    for too many or too large files, :class:`NoRoom` before the disk falls under the floor.
+    for too many or too large files, :class:`NoRoom` before the disk falls under the floor,
+    StorageError (StorageFailed: nothing may be tried again in this process).
     """
     if len(sources) > limits.ATTACHMENTS:
         raise Refused(
@@ -114,10 +116,10 @@ def prepare(
         for source in sources:
             chunks = _chunks(source.stream)
             sealed.append(_seal(home, content_key, source, chunks, source.size_bytes, progress))
+        disk.sync_directory(home / OUTGOING)
     except BaseException:
         discard(home, sealed)
         raise
-    fsync_directory(home / OUTGOING)
     return Prepared(content_key, b"" if outside else body, outside, tuple(sealed), blake2b(body))
 
 
@@ -155,7 +157,7 @@ def own_directory(directory: Path) -> Path:
     """Make a directory of the home if need be, durably: what is synced in it must be found again."""
     if not directory.is_dir():
         directory.mkdir(mode=0o700, exist_ok=True)
-        fsync_directory(directory.parent)
+        disk.sync_directory(directory.parent)
     return directory
 
 
@@ -183,12 +185,14 @@ def _seal(
                 sealed = sealer.seal(index, index == count - 1, plain)
                 root.add(filestream.leaf_hash(index, sealed))
                 digest.update(plain)
-                sealed_file.write(sealed)
+                with disk.saying(path):
+                    sealed_file.write(sealed)
                 progress(len(plain))
             if next(chunks, b""):
                 raise changed
-            sealed_file.flush()
-            os.fsync(sealed_file.fileno())
+            with disk.saying(path):
+                sealed_file.flush()
+            disk.sync_file(descriptor, path)
     except BaseException:
         path.unlink(missing_ok=True)
         raise

@@ -8,6 +8,8 @@ What the link to the hub would do is done by hand: :meth:`Station.mark` for a re
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
+import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Connection, Engine, insert, select, update
 from twisted.internet.defer import Deferred
@@ -245,6 +248,15 @@ def fill_directory(
     for name, members in groups.items():
         addressbook.merge(connection, network.group(name, members), network.authority.public)
     connection.execute(insert(tables.facts).values(name="directory_version", value=1))
+
+
+def fail_syncs(monkeypatch: pytest.MonkeyPatch, call: str = "fdatasync") -> None:
+    """Have every sync of a file (or, by ``fsync``, of a directory) fail from now on, as a dying disk does."""
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, call, fail)
 
 
 @contextmanager

@@ -12,10 +12,9 @@ from random import Random
 import pytest
 from sqlalchemy import Engine
 
-from hub.files import disk as hub_disk
 from hub.files.layout import MARK_OFFSET, encode_mark
 from hub.files.upload import AttachmentFile
-from runtime import transactions
+from runtime import disk, transactions
 from tests.powerfail import campaign, databases
 from tests.powerfail.attachments import WORKS
 from tests.powerfail.campaign import CRASHES, SHARES, STORES, Run
@@ -74,9 +73,9 @@ def test_a_mark_before_the_sync_that_it_speaks_of_is_caught(monkeypatch: pytest.
     def sync(file: AttachmentFile) -> int:
         if file.durable < file.next_chunk:
             mark = encode_mark(file.header.key, file.next_chunk)
-            hub_disk.write_all(file._descriptor, [mark], MARK_OFFSET)
-            hub_disk.sync_file(file._descriptor, file.path)
-            hub_disk.sync_directory(file.path.parent)
+            disk.write_all(file._descriptor, [mark], MARK_OFFSET)
+            disk.sync_file(file._descriptor, file.path)
+            disk.sync_directory(file.path.parent)
             file.durable = file.next_chunk
         return file.durable
 

@@ -21,6 +21,7 @@ from runtime.home import (
     write_new,
     write_private,
 )
+from runtime.storage_errors import StorageFailed
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,8 +108,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(
     def refuse(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(os, "fdatasync", refuse)
+    with pytest.raises(StorageFailed, match="No space left"):
         write_private(path, b"new")
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["token"]
@@ -117,17 +118,22 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(
 def test_every_byte_is_on_disk_before_the_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is synced, then named, then the directory is synced: any other order can lose the file."""
     steps: list[str] = []
-    fsync, replace = os.fsync, Path.replace
+    fsync, fdatasync, replace = os.fsync, os.fdatasync, Path.replace
 
     def seen_fsync(descriptor: int) -> None:
-        steps.append("directory" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file")  # noqa: PTH112  # a magic link
+        steps.append("directory")
         fsync(descriptor)
+
+    def seen_fdatasync(descriptor: int) -> None:
+        steps.append("file")
+        fdatasync(descriptor)
 
     def seen_replace(self: Path, target: Path) -> Path:
         steps.append("rename")
         return replace(self, target)
 
     monkeypatch.setattr(os, "fsync", seen_fsync)
+    monkeypatch.setattr(os, "fdatasync", seen_fdatasync)
     monkeypatch.setattr(Path, "replace", seen_replace)
     write_private(tmp_path / "key", b"k")
     assert steps == ["file", "rename", "directory"]

@@ -23,7 +23,8 @@ from nodes.gateways.api import bounds
 from nodes.gateways.api.problems import ApiError
 from nodes.link.files import Source, check_room, safe_name
 from nodes.link.ids import id_text, new_id, parse_id
-from runtime.home import HomeError, fsync_directory, read_bounded, write_private
+from runtime import disk
+from runtime.home import HomeError, read_bounded, write_private
 
 DIRECTORY: Final = "uploads"
 _PART: Final = ".part"
@@ -67,16 +68,19 @@ class Uploads:
         return path, os.fdopen(descriptor, "w+b")
 
     def keep(self, path: Path, name: str, media_type: str, now_ms: int) -> Upload:
-        """Take over a file from :meth:`begin`, complete and flushed: hashed, durable, noted. Blocks."""
+        """Take over a file from :meth:`begin`, complete and flushed: hashed, durable, noted. Blocks.
+
+        Raises OSError, StorageFailed.
+        """
         identifier = new_id(now_ms)
         digest, size = blake2b_stream(), 0
         with path.open("rb") as file:
             while piece := file.read(bounds.COPY_BYTES):
                 digest.update(piece)
                 size += len(piece)
-            os.fsync(file.fileno())
+            disk.sync_file(file.fileno(), path)
         path.rename(self._directory / f"{identifier.hex()}{_DATA}")
-        fsync_directory(self._directory)
+        disk.sync_directory(self._directory)
         upload = Upload(id_text(identifier), safe_name(name), media_type, size, digest.digest(), now_ms)
         self._note(upload)
         return upload

@@ -2,8 +2,8 @@
 
 Every name is used relative to an open directory and holds no separator; links are not followed and only
 regular files are opened, so nothing that stands in ``out/`` leads out of it, and no FIFO or device holds the
-node up. All of it blocks and belongs on an executor. An operation on the directory itself (it vanished, the
-disk failed) raises OSError; a file that cannot be taken raises :class:`Unfit`.
+node up. All of it blocks and belongs on an executor. An operation on the directory itself (it vanished, there
+is no room) raises OSError; a file that cannot be taken raises :class:`Unfit`; a failed fsync StorageFailed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from nodes.gateways.folder import bounds
+from runtime import disk
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -64,8 +65,9 @@ def check_name(name: str, where: str) -> None:
 class Place:
     """One open directory."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int, path: Path) -> None:
+        """``path`` is for the texts of errors: all work is done by the descriptor."""
+        self._descriptor, self._path = descriptor, path
 
     def names(self) -> list[str]:
         """Return what stands here, in no order, the first ``ENTRIES`` of it."""
@@ -124,7 +126,7 @@ class Place:
                 for piece in pieces:
                     file.write(piece)
                 file.flush()
-                os.fsync(descriptor)
+                disk.sync_file(descriptor, self._path / name)
             self.rename(temporary, name)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
@@ -149,8 +151,8 @@ class Place:
             os.unlink(name, dir_fd=self._descriptor)
 
     def sync(self) -> None:
-        """Make what was done here durable."""
-        os.fsync(self._descriptor)
+        """Make what was done here durable; StorageFailed if that fails, once and for all."""
+        disk.sync_names(self._descriptor, self._path)
 
     def free_bytes(self) -> int:
         """Return how much can still be written here."""
@@ -192,7 +194,7 @@ def open_places(root: Path) -> Iterator[Places]:
             return descriptor
 
         base = opened(root)
-        yield Places(Place(base), *(Place(opened(name, base)) for name in NAMES))
+        yield Places(Place(base, root), *(Place(opened(name, base), root / name) for name in NAMES))
 
 
 def _check_regular(mode: int, name: str, where: str) -> None:

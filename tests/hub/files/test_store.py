@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from crypto.filestream import CHUNK_BYTES, SEALED_CHUNK_BYTES, RootHash, chunk_count, leaf_hash, sealed_size
-from hub.files import core, disk
+from hub.files import core
 from hub.files.core import AttachmentFiles
 from hub.files.errors import (
     AttachmentMissing,
@@ -29,6 +29,7 @@ from hub.files.errors import (
 )
 from hub.files.layout import MAX_SIZE_BYTES, Header, decode_header, decode_mark, encode_mark, storage_key
 from hub.files.store import AttachmentStore
+from runtime import disk
 from runtime.executors import ClockExecutor
 from runtime.storage_errors import StorageFailed, StorageFull
 
@@ -530,7 +531,7 @@ def test_a_full_disk_stores_nothing_of_the_call_and_goes_on_later(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwritev", full)
-        patch.setattr("hub.files.disk.os.pwrite", _no_room_after_a_part())
+        patch.setattr("runtime.disk.os.pwrite", _no_room_after_a_part())
         with pytest.raises(StorageFull, match="make room"):
             files.append(LABO, ID, 1, THREE.chunks[1:])
     for store in (files, again(files)):

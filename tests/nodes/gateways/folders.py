@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from config.node import Folder, Mllp
 from nodes.gateways.folder import FolderGateway
 from nodes.link.inbox import Received
-from runtime.executors import ClockExecutor
+from runtime.executors import ClockExecutor, FailStop
 from tests.nodes.fixtures import HERE, Station
 
 POLL_S: Final = 1.0
@@ -33,6 +33,7 @@ class Desk:
     station: Station
     gateway: FolderGateway
     alarms: list[tuple[str, str]] = field(default_factory=list)
+    fatal: list[BaseException] = field(default_factory=list)
 
     @property
     def root(self) -> Path:
@@ -68,7 +69,8 @@ def open_folder(
 ) -> Iterator[Desk]:
     """Start a gateway, let it make its folder, and stop it at the end."""
     alarms: list[tuple[str, str]] = []
-    executor = ClockExecutor(station.time)
+    fatal: list[BaseException] = []
+    executor = FailStop(ClockExecutor(station.time), fatal.append)
     gateway = FolderGateway(
         post=station.post,
         settings=settings or Folder(),
@@ -85,7 +87,7 @@ def open_folder(
     gateway.start()
     station.advance(0.5)
     try:
-        yield Desk(station, gateway, alarms)
+        yield Desk(station, gateway, alarms, fatal)
     finally:
         station.run(gateway.stop())
         executor.stop()

@@ -22,7 +22,7 @@ from nodes.link.ids import id_text, new_id, parse_id
 from protocols.link.envelope import Priority, State
 from runtime import transactions
 from runtime.storage_errors import DatabaseLocked, StorageFailed
-from tests.nodes.fixtures import Station, open_station
+from tests.nodes.fixtures import Station, fail_syncs, open_station
 from tests.nodes.gateways.api_ends import Caller, attach, open_caller
 from tests.nodes.gateways.folders import hl7
 
@@ -245,6 +245,16 @@ def test_trouble_is_said_and_a_failed_disk_ends_the_daemon(
     problem = refused(api.get("/v1/messages"), status)
     assert "EIO" not in problem.detail
     assert api.fatal == ([error] if isinstance(error, StorageFailed) else [])
+
+
+@pytest.mark.parametrize("call", ["fdatasync", "fsync"])
+def test_a_failed_sync_keeps_no_upload_and_ends_the_daemon(
+    api: Caller, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    fail_syncs(monkeypatch, call)
+    refused(api.post("/v1/uploads", query_string={"name": "a"}, data=b"x"), 500)
+    assert [type(error) for error in api.fatal] == [StorageFailed]
+    assert not [path for path in (api.station.home / "uploads").iterdir() if path.suffix == ".json"]
 
 
 # ── uploads ────────────────────────────────────────────────────────────────────────────────

@@ -18,7 +18,8 @@ from nodes.link import tables
 from nodes.link.ids import id_text
 from protocols.link.envelope import Priority, State
 from runtime import crash
-from tests.nodes.fixtures import Station, open_station
+from runtime.storage_errors import StorageFailed
+from tests.nodes.fixtures import Station, fail_syncs, open_station
 from tests.nodes.gateways.folders import Desk, crashed_folder, hl7, open_folder
 
 
@@ -337,6 +338,21 @@ def test_a_sender_whose_clock_is_beyond_all_years_holds_up_nothing(desk: Desk) -
     desk.station.do(lambda c: c.execute(update(tables.inbox).values(created_ms=1 << 53)))
     desk.polls(1)
     assert control_of(desk)[1]["created"] == "9999-12-31T23:59:59.000Z"
+
+
+@pytest.mark.parametrize("call", ["fdatasync", "fsync"])
+def test_a_failed_sync_hands_nothing_out_and_ends_the_process(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """Not at the next turn either, though the disk says that all is well again."""
+    with monkeypatch.context() as patch:
+        fail_syncs(patch, call)
+        seq = desk.station.receive(hl7())
+        desk.polls(1)
+    desk.polls(2)
+    assert [type(error) for error in desk.fatal] == [StorageFailed]
+    assert desk.station.inbox_row(seq).handed_ms is None
+    assert desk.shown() in ([], [f"{seq:010d}-{id_text(desk.station.inbox_row(seq).id)}.hl7"])
 
 
 def test_a_full_disk_lays_nothing_out(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from protocols.link import frames as f
 from protocols.link import limits
 from protocols.link.session import HelloReceived, LinkEvent, LinkSession
 from runtime.clock import Clock
-from runtime.database import ClockExecutor
+from runtime.executors import ClockExecutor, FailStop
 from runtime.link import TwistedLink
 from tests.nodes.fixtures import Station
 
@@ -79,7 +79,8 @@ class HubEnd:
 
     def __init__(self, station: Station, *, floor_bytes: int = 0) -> None:
         self.station = station
-        self.files = ClockExecutor(station.time)
+        self.fatal: list[BaseException] = []
+        self.files = FailStop(ClockExecutor(station.time), self.fatal.append)
         post = station.post
         self.core = LinkCore(post, self.files, post.metrics, Random(1), Trust({}), floor_bytes)
         self.uplink = Uplink(self.core, self._connect)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,7 +15,8 @@ from nodes.link import facts, inbox
 from protocols.link import frames as f
 from protocols.link.envelope import State
 from runtime.home import free_bytes
-from tests.nodes.fixtures import HERE, Station
+from runtime.storage_errors import StorageFailed
+from tests.nodes.fixtures import HERE, Station, fail_syncs
 from tests.nodes.link.hub_end import HubEnd
 from tests.nodes.link.letters import Attached, Letter, attach
 
@@ -102,6 +104,22 @@ def test_a_cut_at_any_moment_of_a_transfer_leaves_nothing_behind(hub: HubEnd, st
     assert sorted(taking.sequence for taking in takings(hub)) == [3, 4]
     assert arrived(hub) == [one.plain, one.plain]
     assert len(list((hub.station.home / "incoming").iterdir())) == 1
+
+
+def test_a_failed_sync_takes_nothing_and_ends_the_process(
+    hub: HubEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not again in the next session either: a second sync would report as safe what the first one lost."""
+    letter, one = with_file(hub, os.urandom(100))
+    hub.say(f.Deliver((letter.delivery(),)))
+    with monkeypatch.context() as patch:
+        fail_syncs(patch)
+        hub.say(f.Chunk(one.ref.id, 0, one.chunks[0]))
+    assert [type(error) for error in hub.fatal] == [StorageFailed]
+    hub.again()
+    hub.say(f.Deliver((letter.delivery(),)), f.Chunk(one.ref.id, 0, one.chunks[0]))
+    assert takings(hub) == []
+    assert hub.station.do(inbox.listing) == []
 
 
 def test_a_damaged_chunk_returns_the_message(hub: HubEnd) -> None:

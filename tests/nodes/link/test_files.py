@@ -19,6 +19,8 @@ from nodes.link.files import NAME_BYTES, OUTGOING, Prepared, Source, safe_name
 from nodes.link.reading import plain_chunks, read_sealed, sealed_chunks
 from protocols.link import limits
 from runtime.home import free_bytes
+from runtime.storage_errors import StorageFailed
+from tests.nodes.fixtures import fail_syncs
 
 CHUNK = filestream.CHUNK_BYTES
 
@@ -118,6 +120,19 @@ def test_a_file_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Input/output"):
         prepare(tmp_path, b"", source(b"good"), broken)
     assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("call", ["fdatasync", "fsync"])
+@pytest.mark.parametrize("body", [b"", b"b" * (limits.INLINE_BODY_BYTES + 1)])
+def test_a_failed_sync_seals_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, body: bytes
+) -> None:
+    prepare(tmp_path, b"", source(b"before"))
+    before = left(tmp_path)
+    fail_syncs(monkeypatch, call)
+    with pytest.raises(StorageFailed, match=call):
+        prepare(tmp_path, body, source(b"x"))
+    assert left(tmp_path) == before
 
 
 class _Short(io.BytesIO):

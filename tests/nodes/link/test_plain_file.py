@@ -17,6 +17,8 @@ from crypto.primitives import blake2b
 from nodes.link.fetching import LeftoverDamaged, PlainFile
 from nodes.link.opening import Rejected
 from protocols.link.envelope import AttachmentRef
+from runtime.storage_errors import StorageError, StorageFailed, StorageFull
+from tests.nodes.fixtures import fail_syncs
 from tests.nodes.link.letters import Attached, attach
 
 CHUNK = filestream.CHUNK_BYTES
@@ -159,11 +161,22 @@ def test_a_disk_that_fills_in_the_middle_of_a_chunk_is_said(path: Path) -> None:
         file.recover()
         resource.setrlimit(resource.RLIMIT_FSIZE, (CHUNK + 500, hard))
         try:
-            with pytest.raises(OSError, match="File too large"):
+            with pytest.raises(StorageFull, match="File too large"):
                 file.write(one.chunks)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert fetched(path, one) == blake2b(one.plain)
+
+
+@pytest.mark.parametrize("call", ["fdatasync", "fsync"])
+def test_a_failed_sync_is_no_end_of_a_file(path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    one = attach(KEY, os.urandom(CHUNK + 1))
+    with opened(path, one) as file:
+        file.recover()
+        file.write(one.chunks)
+        fail_syncs(monkeypatch, call)
+        with pytest.raises(StorageFailed, match=call):
+            file.finish()
 
 
 def test_an_old_leftover_is_in_use_again(path: Path) -> None:
@@ -181,7 +194,7 @@ def test_a_link_in_the_place_of_the_file_is_not_followed(path: Path, tmp_path: P
     (tmp_path / "precious").write_bytes(b"precious")
     path.parent.mkdir()
     path.symlink_to(tmp_path / "precious")
-    with opened(path, attach(KEY, b"x")) as file, pytest.raises(OSError, match="symbolic"):
+    with opened(path, attach(KEY, b"x")) as file, pytest.raises(StorageError, match="symbolic"):
         file.recover()
     assert (tmp_path / "precious").read_bytes() == b"precious"
 

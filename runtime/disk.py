@@ -2,7 +2,7 @@
 
 A write that finds no room is :class:`StorageFull` and may be tried again later. A failed fsync is
 :class:`StorageFailed` whatever its reason, and so is an input/output error while writing: the process has
-to end.
+to end (:class:`runtime.executors.FailStop` sees to it).
 """
 
 import errno
@@ -26,7 +26,7 @@ def saying(path: Path) -> Iterator[None]:
             raise StorageFull(f"{path}: {error.strerror}; make room on the disk") from error
         if error.errno == errno.EIO:
             raise StorageFailed(f"{path}: {error.strerror}; check the disk (dmesg, smartctl)") from error
-        raise StorageError(f"{path}: {error.strerror}; the hub's user must be able to use it") from error
+        raise StorageError(f"{path}: {error.strerror}; the daemon's user must be able to use it") from error
 
 
 def write_all(descriptor: int, parts: Sequence[bytes], offset: int) -> None:
@@ -49,11 +49,20 @@ def sync_file(descriptor: int, path: Path) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable; StorageFailed if that fails, once and for all."""
+    """Make the names in a directory durable; StorageFailed if that fails, once and for all.
+
+    Raises OSError if the directory cannot be opened.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        sync_names(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def sync_names(descriptor: int, path: Path) -> None:
+    """Do what :func:`sync_directory` does, for a directory that is open."""
     try:
         os.fsync(descriptor)
     except OSError as error:
         raise StorageFailed(f"{path}: fsync: {error.strerror}; check the disk (dmesg, smartctl)") from error
-    finally:
-        os.close(descriptor)
