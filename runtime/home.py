@@ -154,15 +154,6 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
     return content
 
 
-def fsync_directory(directory: Path) -> None:
-    """Make creations, renames and removals in ``directory`` durable. Raises OSError."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def free_bytes(path: Path) -> int:
     """Return how many bytes an unprivileged process can still write to the file system of ``path``."""
     found = os.statvfs(path)

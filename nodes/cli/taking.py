@@ -22,7 +22,8 @@ from nodes.link import inbox
 from nodes.link.errors import Refused
 from nodes.link.files import safe_name
 from nodes.link.ids import id_text
-from runtime.home import FILE_MODE, HOME_MODE, fsync_directory
+from runtime import disk
+from runtime.home import FILE_MODE, HOME_MODE
 
 _PIECE_BYTES: Final = 1_048_576
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -32,7 +33,7 @@ _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno
 def write_message(received: inbox.Received, home: Path, into: Path) -> list[Path]:
     """Write body and attachments into ``into`` (made, mode 0700, if missing); return where they are.
 
-    Raises OSError; Refused if an attachment is not what arrived any more.
+    Raises OSError; StorageFailed; Refused if an attachment is not what arrived any more.
     """
     into.mkdir(HOME_MODE, parents=True, exist_ok=True)
     written: list[Path] = []
@@ -42,7 +43,7 @@ def write_message(received: inbox.Received, home: Path, into: Path) -> list[Path
         written.append(_write(into, name, [body], written))
     for file in received.files:
         written.append(_write(into, safe_name(file.name), _checked(home, file), written))
-    fsync_directory(into)
+    disk.sync_directory(into)
     return written
 
 
@@ -64,7 +65,7 @@ def _write(into: Path, name: str, pieces: Iterable[bytes], written: list[Path]) 
             for piece in pieces:
                 file.write(piece)
             file.flush()
-            os.fsync(descriptor)
+            disk.sync_file(descriptor, partial)
         return _named(partial, into, name, written)
     finally:
         partial.unlink(missing_ok=True)
