@@ -52,6 +52,8 @@ def is_address(text: str) -> bool:
 class Credential(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A facility's three public keys, good from ``not_before_ms`` to ``not_after_ms``, both included.
 
+    No X25519 key has low order: sealing for such a key fails, and would fail at every other node.
+
     Times are milliseconds since 1970 UTC. A later credential of the facility has a higher ``serial``.
     """
 
@@ -65,6 +67,9 @@ class Credential(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
 
     def __post_init__(self) -> None:
         _require_id("facility", self.facility)
+        for what, key in (("link", self.link_key), ("sealing", self.sealing_key)):
+            if key.low_order:
+                raise BadStatement(MALFORMED, f"the {what} key has low order: nothing can be sealed for it")
         _require_integer("serial", self.serial)
         _require_integer("not_before_ms", self.not_before_ms)
         _require_integer("not_after_ms", self.not_after_ms)

@@ -68,7 +68,16 @@ class _PublicKey(_Key):
         return primitives.blake2b(self.raw)[:FINGERPRINT_BYTES].hex()
 
 
-class LinkPublicKey(_PublicKey):
+class _ExchangeKey(_PublicKey):
+    __slots__ = ()
+
+    @property
+    def low_order(self) -> bool:
+        """No secret can be agreed with this key: it is nobody's. Costs one X25519."""
+        return primitives.x25519_low_order(self.raw)
+
+
+class LinkPublicKey(_ExchangeKey):
     """The X25519 key by which a node or the hub is known on the link."""
 
     __slots__ = ()
@@ -84,7 +93,7 @@ class SigningPublicKey(_PublicKey):
         primitives.ed25519_verify(self.raw, signature, data)
 
 
-class SealingPublicKey(_PublicKey):
+class SealingPublicKey(_ExchangeKey):
     """The X25519 key for which content keys and error texts are sealed."""
 
     __slots__ = ()

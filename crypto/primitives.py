@@ -28,6 +28,8 @@ AEAD_TAG_BYTES = 16
 XCHACHA_NONCE_BYTES = 24
 SEALED_BOX_OVERHEAD_BYTES = 48
 
+_ANY_PRIVATE = bytes(range(KEY_BYTES))
+
 
 def random_bytes(size_bytes: int) -> bytes:
     """Return ``size_bytes`` bytes from the operating system's generator."""
@@ -71,6 +73,15 @@ def x25519(private: bytes, public: bytes) -> bytes:
     if constant_time_equal(shared, bytes(KEY_BYTES)):  # an older libsodium returns it
         raise CryptoError("the X25519 public key has low order: no shared secret")
     return shared
+
+
+def x25519_low_order(public: bytes) -> bool:
+    """Tell whether nobody can agree on a secret with this 32-byte public key (RFC 7748 section 6.1)."""
+    try:
+        x25519(_ANY_PRIVATE, public)  # private keys are multiples of 8: one of them speaks for all
+    except CryptoError:
+        return True
+    return False
 
 
 class Aead:

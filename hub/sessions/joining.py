@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from crypto.errors import CryptoError
+from crypto.errors import CryptoError, MalformedKey
 from crypto.keys import SealingPublicKey, SigningPublicKey
 from hub.core import HubCore
 from hub.directory import service
@@ -67,8 +67,10 @@ class Joining:
                 frame.proof,
                 join_proof(self._invitation, bytes(self._key), frame.signing_key, frame.sealing_key),
             )
+            if sealing.low_order:
+                raise MalformedKey("the sealing key has low order: nobody could seal anything for it")
         except CryptoError as error:
-            link.end(f.Goodbye.PROTOCOL_FAULT, f"join: {error}")
+            link.end(f.Goodbye.PROTOCOL_FAULT, f"malformed: {error}")
             return
         now_ms = hub.clock.now_ms()
         try:

@@ -11,6 +11,8 @@ from crypto import identity
 from crypto.errors import BadStatement
 from crypto.identity import Credential, Group, Revocation, Statement
 from crypto.keys import LinkPublicKey, SealingPublicKey, SigningPrivateKey, SigningPublicKey
+from crypto.primitives import x25519_low_order
+from tests.crypto.test_primitives import LOW_ORDER_POINTS
 
 AUTHORITY = SigningPrivateKey(b"\x11" * 32)
 CREDENTIAL = Credential(
@@ -29,15 +31,16 @@ STATEMENTS: list[Statement] = [CREDENTIAL, REVOCATION, GROUP]
 ids = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,62}", fullmatch=True)
 integers = st.integers(0, identity.MAX_INTEGER)
 raw_keys = st.binary(min_size=32, max_size=32)
+x25519_keys = raw_keys.filter(lambda raw: not x25519_low_order(raw))
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 statements = st.one_of(
     st.builds(
         Credential,
         facility=ids,
         serial=integers,
-        link_key=raw_keys.map(LinkPublicKey),
+        link_key=x25519_keys.map(LinkPublicKey),
         signing_key=raw_keys.map(SigningPublicKey),
-        sealing_key=raw_keys.map(SealingPublicKey),
+        sealing_key=x25519_keys.map(SealingPublicKey),
         not_before_ms=st.integers(0, 10**13),
         not_after_ms=st.integers(10**13 + 1, identity.MAX_INTEGER),
     ),
@@ -253,6 +256,19 @@ def test_validity_includes_both_ends_and_the_tolerance() -> None:
     assert code_of(lambda: identity.check_validity(CREDENTIAL, 998_999, 1_000)) == identity.NOT_YET_VALID
     assert code_of(lambda: identity.check_validity(CREDENTIAL, 2_000_001, 0)) == identity.EXPIRED
     assert code_of(lambda: identity.check_validity(CREDENTIAL, 2_001_001, 1_000)) == identity.EXPIRED
+
+
+@pytest.mark.parametrize("point", LOW_ORDER_POINTS, ids=bytes.hex)
+@pytest.mark.parametrize(("element", "kind"), [(2, LinkPublicKey), (4, SealingPublicKey)])
+def test_a_credential_with_a_key_of_low_order_is_none(
+    element: int, kind: type[LinkPublicKey | SealingPublicKey], point: bytes
+) -> None:
+    """Nothing could be sealed for its facility, and every sender would find that out by itself."""
+    field = Credential.__struct_fields__[element]
+    assert code_of(lambda: msgspec.structs.replace(CREDENTIAL, **{field: kind(point)})) == "malformed"
+    payload = msgspec.msgpack.decode(msgspec.msgpack.decode(identity.issue(AUTHORITY, CREDENTIAL))[1])
+    payload[element] = point
+    assert code_of_blob(sign_raw(1, msgspec.msgpack.encode(payload))) == "malformed"
 
 
 def test_identifiers_follow_one_rule() -> None:

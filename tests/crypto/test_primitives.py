@@ -22,6 +22,10 @@ LOW_ORDER_POINTS = [
     b"\x01" + bytes(31),
     bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
     bytes.fromhex("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+    bytes.fromhex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
+    b"\xed" + b"\xff" * 30 + b"\x7f",  # p, which is 0
+    b"\xee" + b"\xff" * 30 + b"\x7f",  # p + 1
+    bytes(31) + b"\x80",  # the highest bit does not count
 ]
 
 
