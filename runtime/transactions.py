@@ -43,7 +43,11 @@ def open_engine(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
             raise DatabaseUnavailable(
                 'a database in memory keeps nothing: the URL must name a file, "sqlite:////…"'
             )
-        engine = create_engine(url, connect_args={"timeout": busy_timeout_s} if on_sqlite else {})
+        engine = create_engine(
+            url,
+            connect_args={"timeout": busy_timeout_s} if on_sqlite else {},
+            hide_parameters=True,  # an error's text goes to the log, and no message goes there
+        )
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise DatabaseUnavailable(
             f'the database URL cannot be used ({error}); it should be like "sqlite:////path/to/file.db"'

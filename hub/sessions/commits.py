@@ -9,7 +9,7 @@ a session that is not up to date, or has no room, reads the table instead.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred
 from hub.spool import store
 from hub.spool.store import Acceptance, Entry, News, Queued
 from protocols.link import frames as f
-from protocols.link.envelope import facility_of
+from protocols.link.envelope import Priority, facility_of
 from runtime import crash
 from runtime.database import Lane
 
@@ -92,8 +92,9 @@ class Commits:
     def _accepted(self, done: Acceptance) -> None:
         crash.reached("hub-accepted-before-answer")
         hub = self._hub
-        for entry in done.fresh:
-            hub.metrics.accepted[entry.priority].inc()
+        stat = sum(entry.priority for entry in done.fresh)
+        hub.metrics.accepted[Priority.ROUTINE].inc(len(done.fresh) - stat)
+        hub.metrics.accepted[Priority.STAT].inc(stat)
         if done.news:
             hub.metrics.outcomes["returned"].inc(len(done.news))
         self._hand_queued(done)
@@ -123,8 +124,8 @@ class Commits:
         if not news:
             return
         if not counted:
-            for one in news:
-                self._hub.metrics.outcomes[one.state.name.lower()].inc()
+            for state, count in Counter(one.state for one in news).items():
+                self._hub.metrics.outcomes[state.name.lower()].inc(count)
         alone = news[0].seq - 1 == self._last_event
         self._last_event = news[-1].seq
         if not alone:

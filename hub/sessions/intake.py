@@ -159,7 +159,7 @@ class Intake:
             size=len(submission.message) + sum(ref.size for ref in envelope.attachments),
             files=len(envelope.attachments),
             expires_ms=now_ms + max(0, left_ms),
-            warn_ms=now_ms + max(0, left_ms) - envelope.valid_for_ms // WARN_FRACTION,
+            due_ms=now_ms + max(0, left_ms) - envelope.valid_for_ms // WARN_FRACTION,
             message=submission.message,
             deliveries=routed.deliveries,
             returns=routed.returns,

@@ -42,12 +42,12 @@ def overdue(connection: Connection, now_ms: int, limit: int) -> list[Due]:
     clocks jump.)
     """
     certain = and_(~func.coalesce(presence.c.connected, False), spool.c.seq > _SEEN_SEQ)
-    return _due(connection, and_(spool.c.expires_ms <= now_ms, certain), limit)
+    return _due(connection, and_(spool.c.due_ms <= now_ms, spool.c.expires_ms <= now_ms, certain), limit)
 
 
 def unwarned(connection: Connection, now_ms: int, limit: int) -> list[Due]:
     """Return rows of whose lateness the sender has not been told."""
-    return _due(connection, spool.c.warn_ms <= now_ms, limit)
+    return _due(connection, and_(spool.c.due_ms <= now_ms, spool.c.due_ms < spool.c.expires_ms), limit)
 
 
 _SEEN_SEQ = func.coalesce(presence.c.seen_seq, 0)
@@ -76,7 +76,7 @@ def waiting(connection: Connection, identifier: bytes) -> list[Due]:
 
 def mark_warned(connection: Connection, sequences: Sequence[int]) -> None:
     """Note that the senders of these rows were told."""
-    connection.execute(update(spool).where(spool.c.seq.in_(sequences)).values(warn_ms=None))
+    connection.execute(update(spool).where(spool.c.seq.in_(sequences)).values(due_ms=spool.c.expires_ms))
 
 
 def late_news(due: Due, now_ms: int) -> News:
@@ -105,7 +105,8 @@ def messages_with_files(connection: Connection) -> list[bytes]:
 def forget(connection: Connection, before_ms: int, limit: int) -> int:
     """Remove ledger rows (and their events) accepted before ``before_ms`` that are entirely finished.
 
-    Finished: nothing in the spool, and every event read by the sender. Returns how many went.
+    Finished: every recipient's copy was delivered or returned, and every event read by the sender.
+    Returns how many went.
     """
     unread = (
         select(events.c.id)
@@ -116,16 +117,27 @@ def forget(connection: Connection, before_ms: int, limit: int) -> int:
             events.c.seq > func.coalesce(cursors.c.events_taken, 0),
         )
     )
-    waiting = select(spool.c.id).where(spool.c.id == ledger.c.id)
+    ended = (
+        select(func.count(events.c.recipient.distinct()))
+        .where(
+            events.c.id == ledger.c.id,
+            events.c.facility == ledger.c.facility,
+            events.c.state.in_([int(State.DELIVERED), int(State.RETURNED)]),
+        )
+        .scalar_subquery()
+    )
+    recipients = (
+        func.length(ledger.c.recipients) - func.length(func.replace(ledger.c.recipients, " ", "")) + 1
+    )
     rows = connection.execute(
-        select(ledger.c.id, ledger.c.facility)
-        .where(ledger.c.accepted_ms < before_ms, ~exists(unread), ~exists(waiting))
-        .order_by(ledger.c.accepted_ms)
+        select(ledger.c.seq, ledger.c.id, ledger.c.facility)
+        .where(ledger.c.accepted_ms < before_ms, ended == recipients, ~exists(unread))
+        .order_by(ledger.c.seq)
         .limit(limit)
     ).all()
-    for identifier, facility in rows:
+    for seq, identifier, facility in rows:
         connection.execute(delete(events).where(events.c.id == identifier, events.c.facility == facility))
-        connection.execute(delete(ledger).where(ledger.c.id == identifier, ledger.c.facility == facility))
+        connection.execute(delete(ledger).where(ledger.c.seq == seq))
     return len(rows)
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from msgspec import Struct
 from sqlalchemy import (
     Connection,
     Engine,
@@ -29,8 +30,7 @@ from runtime.database import hot_sql
 IDS_PER_QUERY = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, gc=False):
     """One message to accept: ``deliveries`` go to the spool, ``returns`` come back at once."""
 
     id: bytes
@@ -43,14 +43,13 @@ class Entry:
     size: int
     files: int
     expires_ms: int
-    warn_ms: int
+    due_ms: int
     message: bytes
     deliveries: tuple[str, ...]
     returns: tuple[tuple[str, Reason], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Queued:
+class Queued(Struct, frozen=True, gc=False):
     """One spool row, ready to be delivered."""
 
     seq: int
@@ -63,8 +62,7 @@ class Queued:
     message: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(Struct, frozen=True, gc=False):
     """One event for a sender, or one to be written (``seq`` 0)."""
 
     seq: int
@@ -105,7 +103,7 @@ class SpoolSql:
         self._read_up_to = hot_sql(engine, insert(cursors)) + _FORWARD
         self._queue = hot_sql(
             engine,
-            select(*(spool.c[name] for name in Queued.__match_args__))
+            select(*(spool.c[name] for name in Queued.__struct_fields__))
             .where(
                 spool.c.facility == bindparam("facility"),
                 spool.c.priority == bindparam("priority"),
@@ -137,7 +135,7 @@ class SpoolSql:
             seq += 1
             written.append(
                 (seq, facility_of(address), entry.priority, address, entry.sender, entry.id, entry.files,
-                 now_ms, entry.warn_ms, entry.expires_ms, entry.message)
+                 now_ms, entry.due_ms, entry.expires_ms, entry.message)
             )  # fmt: skip
             queued.append(
                 Queued(
@@ -158,10 +156,11 @@ class SpoolSql:
         """Write ledger rows; returns how many: those whose id is there already are left out."""
         if not fresh:
             return 0
+        seq = self._numbers(connection, ledger, len(fresh))
         rows = [
-            (e.id, e.facility, e.digest, e.sender, e.recipients, e.kind, e.priority, e.size, e.files, now_ms,
-             e.expires_ms)
-            for e in fresh
+            (seq + n, e.id, e.facility, e.digest, e.sender, e.recipients, e.kind, e.priority, e.size, e.files,
+             now_ms, e.expires_ms)
+            for n, e in enumerate(fresh, 1)
         ]  # fmt: skip
         return connection.exec_driver_sql(self._ledger, rows).rowcount
 
@@ -204,7 +203,10 @@ class SpoolSql:
         if not news:
             return []
         seq = self._numbers(connection, events, len(news))
-        numbered = [replace(one, seq=seq + n) for n, one in enumerate(news, 1)]
+        numbered = [
+            News(seq + n, one.facility, one.id, one.recipient, one.state, one.code, one.at_ms, one.receipt)
+            for n, one in enumerate(news, 1)
+        ]
         connection.exec_driver_sql(
             self._event,
             [

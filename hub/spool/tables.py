@@ -7,9 +7,9 @@ from hub.metadata import Sequence, metadata
 ledger = Table(
     "ledger",
     metadata,
-    # The id comes first: it begins with the time, so the index grows at one end only.
-    Column("id", LargeBinary, primary_key=True),
-    Column("facility", String, primary_key=True, comment="the sender's"),
+    Column("seq", Sequence, primary_key=True, autoincrement=False, comment="in the order of acceptance"),
+    Column("id", LargeBinary, nullable=False),
+    Column("facility", String, nullable=False, comment="the sender's"),
     Column("digest", LargeBinary, nullable=False),
     Column("sender", String, nullable=False),
     Column("recipients", String, nullable=False, comment="space-separated addresses"),
@@ -20,7 +20,8 @@ ledger = Table(
     Column("accepted_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
 )
-Index("ledger_accepted", ledger.c.accepted_ms)
+# The id comes first: it begins with the time, so the index grows at one end only.
+Index("ledger_once", ledger.c.id, ledger.c.facility, unique=True)
 
 # Who writes spool rows or events takes their numbers here, in the same transaction. So numbers are never used
 # again, and become visible in their order, however many processes write: the row is locked until the commit.
@@ -42,14 +43,12 @@ spool = Table(
     Column("id", LargeBinary, nullable=False),
     Column("files", Integer, nullable=False),
     Column("accepted_ms", BigInteger, nullable=False),
-    Column("warn_ms", BigInteger, comment="when to tell the sender that it is late; null once told"),
+    Column("due_ms", BigInteger, nullable=False, comment="of the warning; once told, of the expiry"),
     Column("expires_ms", BigInteger, nullable=False),
     Column("message", LargeBinary, nullable=False, comment="the sealed message as it came"),
 )
 Index("spool_queue", spool.c.facility, spool.c.priority, spool.c.seq)
-Index("spool_expires", spool.c.expires_ms)
-_unwarned = text("warn_ms IS NOT NULL")
-Index("spool_warn", spool.c.warn_ms, sqlite_where=_unwarned, postgresql_where=_unwarned)
+Index("spool_due", spool.c.due_ms)
 Index("spool_files", spool.c.id, sqlite_where=text("files > 0"), postgresql_where=text("files > 0"))
 
 events = Table(

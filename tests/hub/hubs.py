@@ -135,7 +135,7 @@ def entry(
         size=len(message),
         files=files,
         expires_ms=now_ms + valid_for_ms,
-        warn_ms=now_ms + warn,
+        due_ms=now_ms + warn,
         message=message,
         deliveries=deliveries,
         returns=returns,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Connection, Table, func, select
 
 from hub.routing.route import Delay, Reason
@@ -38,7 +37,7 @@ def delivered(sql: SpoolSql, connection: Connection, *numbers: int) -> None:
     """Conclude what went to Oran."""
     for row in sql.queue(connection, "chu-oran", 0, 0, MOST):
         if row.id in {message_id(number) for number in numbers}:
-            told = replace(news(1, State.DELIVERED), id=row.id)
+            told = replace(news(1, State.DELIVERED, row.recipient), id=row.id)
             sql.conclude(connection, [(row.seq, told)])
 
 
@@ -329,7 +328,9 @@ def test_only_what_is_finished_and_told_is_forgotten(connection: Connection, sql
 
 
 def test_forgetting_goes_in_steps(connection: Connection, sql: SpoolSql) -> None:
-    sql.accept(connection, [entry(number, returns=()) for number in range(5)], EPOCH_MS)
+    batch = [entry(number, returns=((SUD, Reason.EXPIRED),)) for number in range(5)]
+    told = sql.accept(connection, batch, EPOCH_MS).news
+    sql.read_up_to(connection, {"chu-alger": told[-1].seq})
     assert ageing.forget(connection, EPOCH_MS + 1, 3) == 3
     assert ageing.forget(connection, EPOCH_MS + 1, 3) == 2
     assert ageing.forget(connection, EPOCH_MS + 1, 3) == 0

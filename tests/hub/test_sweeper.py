@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from config.hub import HubSettings, Retention
 from crypto import filestream
 from hub.files.errors import AttachmentMissing
+from hub.routing.route import Reason
 from hub.spool import ageing, store, tracking
 from hub.spool.store import Entry, News
 from hub.sweeper import HOUSEKEEPING_ROUNDS, ROUND_S, Sweeper
@@ -130,7 +131,9 @@ def test_a_clock_that_jumps_back_returns_nothing_early(rest: Rest, sweeper: Swee
 
 
 def test_traces_are_forgotten_after_their_time_and_only_if_finished(rest: Rest, sweeper: Sweeper) -> None:
-    accept(rest, entry(1, ORAN, valid_for_ms=1_000 * DAY_MS), entry(2))
+    returned = entry(2, returns=((SUD, Reason.EXPIRED),))
+    accept(rest, entry(1, ORAN, valid_for_ms=1_000 * DAY_MS), returned)
+    rest.sql(lambda c: rest.core.sql.read_up_to(c, {"chu-alger": 1}))
     rest.run(sweeper.round())
     assert rest.sql(lambda c: len(tracking.track(c, message_id(2)))) == 1
     rest.time.advance(401 * DAY_MS / 1000)

@@ -65,6 +65,13 @@ def upgrade() -> None:
     )
     op.create_table(
         "ledger",
+        sa.Column(
+            "seq",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+            comment="in the order of acceptance",
+        ),
         sa.Column("id", sa.LargeBinary(), nullable=False),
         sa.Column("facility", sa.String(), nullable=False, comment="the sender's"),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
@@ -76,9 +83,9 @@ def upgrade() -> None:
         sa.Column("files", sa.Integer(), nullable=False),
         sa.Column("accepted_ms", sa.BigInteger(), nullable=False),
         sa.Column("expires_ms", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("id", "facility"),
+        sa.PrimaryKeyConstraint("seq"),
     )
-    op.create_index("ledger_accepted", "ledger", ["accepted_ms"], unique=False)
+    op.create_index("ledger_once", "ledger", ["id", "facility"], unique=True)
     op.create_table(
         "numbers",
         sa.Column("name", sa.String(), nullable=False, comment="a table's name"),
@@ -117,16 +124,13 @@ def upgrade() -> None:
         sa.Column("files", sa.Integer(), nullable=False),
         sa.Column("accepted_ms", sa.BigInteger(), nullable=False),
         sa.Column(
-            "warn_ms",
-            sa.BigInteger(),
-            nullable=True,
-            comment="when to tell the sender that it is late; null once told",
+            "due_ms", sa.BigInteger(), nullable=False, comment="of the warning; once told, of the expiry"
         ),
         sa.Column("expires_ms", sa.BigInteger(), nullable=False),
         sa.Column("message", sa.LargeBinary(), nullable=False, comment="the sealed message as it came"),
         sa.PrimaryKeyConstraint("seq"),
     )
-    op.create_index("spool_expires", "spool", ["expires_ms"], unique=False)
+    op.create_index("spool_due", "spool", ["due_ms"], unique=False)
     op.create_index(
         "spool_files",
         "spool",
@@ -136,14 +140,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("files > 0"),
     )
     op.create_index("spool_queue", "spool", ["facility", "priority", "seq"], unique=False)
-    op.create_index(
-        "spool_warn",
-        "spool",
-        ["warn_ms"],
-        unique=False,
-        sqlite_where=sa.text("warn_ms IS NOT NULL"),
-        postgresql_where=sa.text("warn_ms IS NOT NULL"),
-    )
     op.create_table(
         "credentials",
         sa.Column("facility", sa.String(), nullable=False),
