@@ -121,11 +121,8 @@ def _put(node: OpenedNode, options: dict[str, Any]) -> outbox.Put:
         priority=_priority(options["priority"], stat=stat),
         valid_for_ms=valid_for_ms,
     )
-    try:
+    with files.discarded_if_refused(node.home, prepared.files):
         put = transact(node.engine, lambda c: outbox.put(c, draft, time.time_ns() // 1_000_000))
-    except BaseException:
-        files.discard(node.home, prepared.files)
-        raise
     if not put.fresh:
         files.discard(node.home, prepared.files)
     return put

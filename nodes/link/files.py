@@ -27,6 +27,7 @@ from protocols.link import limits
 from protocols.link.envelope import AttachmentRef, NamedFile
 from runtime import disk
 from runtime.home import free_bytes
+from runtime.storage_errors import StorageFailed
 
 OUTGOING: Final = "outgoing"
 DISK_FLOOR_BYTES: Final = 500 * 1_024 * 1_024
@@ -127,6 +128,24 @@ def discard(home: Path, files: Iterable[SealedFile]) -> None:
     """Remove sealed files that no message owns."""
     for file in files:
         (home / file.path).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def discarded_if_refused(
+    home: Path, files: Iterable[SealedFile], *, unsure: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    """Put a message inside: if that is refused, its sealed files go.
+
+    They stay whenever the message may be committed all the same: the disk failed during COMMIT, or whoever
+    waited was interrupted (``unsure`` names what interrupts besides Ctrl-C). If it is not, nobody owns them,
+    and :func:`orphans` finds them.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, (StorageFailed, *unsure)):
+            discard(home, files)
+        raise
 
 
 def orphans(home: Path, directory: str, owned: set[str], *, older_than_s: float) -> list[Path]:

@@ -28,7 +28,6 @@ from runtime.clock import Clock
 from runtime.database import Database
 from runtime.executors import Executor
 from runtime.logs import event
-from runtime.storage_errors import StorageFailed
 
 POLL_S: Final = 5.0
 """How often a waiter looks at the table although nobody told it to."""
@@ -79,15 +78,8 @@ class Post:
     async def put(self, draft: outbox.Draft) -> outbox.Put:
         """Commit a message to the outbox: durable when this returns. Raises as ``outbox.put`` does."""
         now_ms = self.clock.now_ms()
-        try:
+        with files.discarded_if_refused(self.home, draft.prepared.files, unsure=(CancelledError,)):
             done = await self.database.write(lambda connection: outbox.put(connection, draft, now_ms))
-        except (CancelledError, StorageFailed):
-            # Nobody waits any more, or the disk broke: the message may be committed all the same, and then
-            # the files are its own. If it is not, housekeeping finds them.
-            raise
-        except Exception:
-            files.discard(self.home, draft.prepared.files)
-            raise
         if done.fresh:
             self.outbox_changed(done.id)
         else:

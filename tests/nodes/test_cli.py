@@ -133,6 +133,24 @@ def test_the_same_id_again_is_the_same_message_and_another_content_ends_with_1(
     assert (result.exit_code, "another content" in result.stderr) == (1, True)
 
 
+def test_ctrl_c_just_after_the_commit_leaves_the_message_its_files(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scan.bin").write_bytes(b"scan")
+
+    def interrupted(*arguments: Any) -> None:
+        transact(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nodes.cli.send.transact", interrupted)
+        assert node.run("send", "--to", TO, "--file", str(tmp_path / "scan.bin")).exit_code == 1
+    (mine,) = node.facts("sent")
+    assert mine["state"] == "queued"
+    (sealed,) = (node.home / "outgoing").iterdir()
+    assert sealed.stat().st_size > 0
+
+
 def test_track_has_the_shape_that_scripts_rely_on(node: Node, hl7: str) -> None:
     mine = node.send("--hl7", hl7)["id"]
     value = node.facts("track", mine)

@@ -114,11 +114,8 @@ def _put(node: Node, draft: outbox.Draft, body: bytes, uploads: list[Upload]) ->
         prepared = files.prepare(node.home, body, sources, floor_bytes=node.floor_bytes)
     whole = _with(draft, prepared)
     now_ms = node.clock.now_ms()
-    try:
+    with files.discarded_if_refused(node.home, prepared.files):
         put = transact(node.engine, lambda connection: outbox.put(connection, whole, now_ms))
-    except BaseException:
-        files.discard(node.home, prepared.files)
-        raise
     if not put.fresh:
         files.discard(node.home, prepared.files)
     node.uploads.used(uploads)

@@ -257,6 +257,23 @@ def test_a_failed_sync_keeps_no_upload_and_ends_the_daemon(
     assert not [path for path in (api.station.home / "uploads").iterdir() if path.suffix == ".json"]
 
 
+def test_a_disk_that_fails_during_the_commit_leaves_the_message_its_files(
+    api: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite may have committed and not have got the answer: the message must not lose what is its own."""
+    upload = api.upload(b"scan")
+
+    def failing(*arguments: Any) -> None:
+        transactions.transact(*arguments)
+        raise StorageFailed("EIO")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nodes.gateways.api.sending.transact", failing)
+        refused(api.send(attachments=[upload]), 500)
+    assert len(api.station.sent()) == 1
+    assert len(list((api.station.home / "outgoing").iterdir())) == 1
+
+
 # ── uploads ────────────────────────────────────────────────────────────────────────────────
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError
 
 from crypto import filestream
 from crypto.primitives import blake2b
@@ -19,7 +20,7 @@ from nodes.link.files import NAME_BYTES, OUTGOING, Prepared, Source, safe_name
 from nodes.link.reading import plain_chunks, read_sealed, sealed_chunks
 from protocols.link import limits
 from runtime.home import free_bytes
-from runtime.storage_errors import StorageFailed
+from runtime.storage_errors import DatabaseLocked, StorageFailed
 from tests.nodes.fixtures import fail_syncs
 
 CHUNK = filestream.CHUNK_BYTES
@@ -249,6 +250,31 @@ def test_discard_takes_only_what_is_named(tmp_path: Path) -> None:
     files.discard(tmp_path, prepared.files[:1])
     files.discard(tmp_path, prepared.files[:1])
     assert left(tmp_path) == [Path(prepared.files[1].path).name]
+
+
+@pytest.mark.parametrize(
+    ("error", "stay"),
+    [
+        (Refused("too-long", "x"), False), (DatabaseLocked("x"), False), (StorageFailed("EIO"), True),
+        (KeyboardInterrupt(), True), (SystemExit(1), True), (CancelledError(), True), (None, True),
+    ],
+)  # fmt: skip
+def test_files_stay_unless_their_message_was_certainly_refused(
+    tmp_path: Path, error: BaseException | None, stay: bool
+) -> None:
+    prepared = prepare(tmp_path, b"", source(b"1"), source(b"2"))
+
+    def put() -> None:
+        with files.discarded_if_refused(tmp_path, prepared.files, unsure=(CancelledError,)):
+            if error is not None:
+                raise error
+
+    if error is None:
+        put()
+    else:
+        with pytest.raises(type(error)):
+            put()
+    assert len(left(tmp_path)) == (2 if stay else 0)
 
 
 # ── reading back ───────────────────────────────────────────────────────────────────────────
