@@ -162,8 +162,9 @@ def ours(connection: Connection, ids: Sequence[bytes]) -> dict[bytes, Ours]:
 def apply(connection: Connection, changes: Sequence[Change]) -> list[Change]:
     """Write verified news: recipients' states, history, and which messages are settled.
 
-    Returns the news that contradict what is known and changed nothing: an end stays the end, and
-    the hub's word alone does not undo what a recipient has signed.
+    Returns the news that contradict what is known. They change no state: an end stays the end, and
+    the hub's word alone does not undo what a recipient has signed. What a recipient signed against
+    an end that is known (a copy was given up that had been delivered) stands in the history as well.
     """
     known = ours(connection, [change.id for change in changes])
     seqs = sorted({mine.seq for mine in known.values()})
@@ -188,6 +189,9 @@ def apply(connection: Connection, changes: Sequence[Change]) -> list[Change]:
         if _contradicts(change, states[mine.seq, change.recipient]):
             contradictions.append(change)
             continue
+        line = mine.seq, change.recipient, int(change.state)
+        if line not in told and _comes_too_late(change, states[mine.seq, change.recipient]):
+            contradictions.append(change)
         if change.state > states[mine.seq, change.recipient]:
             states[mine.seq, change.recipient] = change.state
             rows.append(
@@ -195,7 +199,6 @@ def apply(connection: Connection, changes: Sequence[Change]) -> list[Change]:
                  "code": change.code, "at_ms": change.at_ms, "detail": change.answer,
                  "receipt": change.receipt}
             )  # fmt: skip
-        line = mine.seq, change.recipient, int(change.state)
         if line not in told:
             told.add(line)
             history.append((mine.seq, change.recipient, change.state, change.code, "", change.at_ms))
@@ -204,6 +207,13 @@ def apply(connection: Connection, changes: Sequence[Change]) -> list[Change]:
     add_history(connection, history)
     settle(connection, seqs)
     return contradictions
+
+
+def _comes_too_late(change: Change, present: State) -> bool:
+    """Whether the recipient signed what does not go with the end that is known."""
+    if present is State.RETURNED:
+        return bool(change.receipt) and State.DELIVERED <= change.state < State.RETURNED
+    return bool(change.receipt) and present is State.REFUSED and change.state is State.PROCESSED
 
 
 def _contradicts(change: Change, present: State) -> bool:
