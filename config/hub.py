@@ -78,7 +78,7 @@ class Retention:
     """``[retention]``: how long traces of finished messages are kept. What is unfinished is never removed."""
 
     ledger_s: float = setting(Duration("1h", "36500d"), default="400d")
-    attachments_s: float = setting(Duration("0s", "36500d"), default="1d")
+    attachments_s: float = setting(Duration("10m", "36500d"), default="1d")
 
 
 @section

@@ -50,7 +50,7 @@ class StoredFile:
     size_bytes: int
     """Length of the file, not of the attachment."""
     age_ms: int
-    """Since the last sync, or since it was finished; 0 if the clock went back."""
+    """Since the last sync, or since the finished one was last asked after; 0 if the clock went back."""
 
 
 @dataclass(slots=True)
@@ -106,7 +106,10 @@ class AttachmentFiles:
                     f"attachment {attachment_id.hex()} of {owner_facility} was announced before with"
                     f" {file.header.size_bytes} bytes, now with {size_bytes}, or with another root"
                 )
-            return file.next_chunk if file.complete else self._sync(file)
+            if file.complete:
+                file.touch(self._now_ms())
+                return file.next_chunk
+            return self._sync(file)
 
     def append(
         self, owner_facility: str, attachment_id: bytes, first_index: int, chunks: Sequence[bytes]
@@ -172,11 +175,17 @@ class AttachmentFiles:
                 raise
 
     def has(self, owner_facility: str, attachment_id: bytes, size_bytes: int, root: bytes) -> bool:
-        """Return whether this very attachment is here, finished. The root alone says nothing of the size."""
+        """Return whether this very attachment is here, finished. The root alone says nothing of the size.
+
+        Then it is young again: :meth:`sweep` leaves it to the message that is being accepted now.
+        """
         header = Header(owner_facility, attachment_id, size_bytes, root)
         with self._guarded():
             file = self._find(header.key)
-            return file is not None and file.complete and file.header == header
+            if file is None or not file.complete or file.header != header:
+                return False
+            file.touch(self._now_ms())
+            return True
 
     def delete(self, owner_facility: str, attachment_id: bytes) -> bool:
         """Remove the attachment, finished or not; returns whether it was there. A power cut may revive it."""
@@ -197,8 +206,8 @@ class AttachmentFiles:
     def sweep(self, keep: AbstractSet[bytes], older_than_ms: int) -> list[StoredFile]:
         """Remove what is older than that and whose storage key is not in ``keep``; returns what was removed.
 
-        The age protects an upload that began after ``keep`` was collected: let it be far longer than that
-        takes.
+        The age protects what was uploaded, offered or asked after since ``keep`` was collected: let it be
+        far longer than that takes.
         """
         removed = []
         with self._guarded():

@@ -601,6 +601,20 @@ def test_sweep_removes_what_is_old_and_not_wanted(files: AttachmentFiles, now: N
     }
 
 
+def test_what_was_just_asked_after_is_not_swept(files: AttachmentFiles, now: Now) -> None:
+    """Its message is on its way into the spool, and was not there when the sweep began."""
+    ids = {name: bytes([n]) * 16 for n, name in enumerate(("asked", "offered", "asked wrongly"))}
+    for identifier in ids.values():
+        THREE.store(files, attachment_id=identifier)
+    now.ms += 100_000
+    assert files.has(LABO, ids["asked"], THREE.size_bytes, THREE.root)
+    assert THREE.open(files, attachment_id=ids["offered"]) == 3
+    assert not files.has(LABO, ids["asked wrongly"], THREE.size_bytes + 1, THREE.root)
+    removed = files.sweep(set(), 50_000)
+    assert [found.key for found in removed] == [storage_key(LABO, ids["asked wrongly"])]
+    assert files.read(LABO, ids["asked"], 0, 1) == THREE.chunks[:1]
+
+
 def test_delete_is_idempotent(files: AttachmentFiles) -> None:
     THREE.open(files)
     assert files.delete(LABO, ID)
