@@ -9,6 +9,7 @@ the message stays in doubt, its sender is told, and the recipient's next session
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection
@@ -18,11 +19,14 @@ from hub.files.layout import storage_key
 from hub.routing.route import Reason
 from hub.spool import ageing
 from protocols.link.envelope import decode_envelope, decode_message, facility_of
+from protocols.link.errors import RemoteError
 from runtime.logs import event
 
 ROUND_S: Final = 2.0
 HOUSEKEEPING_ROUNDS: Final = 300
 ROWS_PER_ROUND: Final = 500
+MESSAGES_PER_READ: Final = 200
+"""Sealed messages in memory at once: 12 MiB at most."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -89,9 +93,27 @@ class Sweeper:
     async def sweep_files(self) -> None:
         """Remove attachments that no waiting message names and that are old enough to be forgotten."""
         hub = self._hub
-        messages = await hub.database.read(ageing.messages_with_files)
         keep: set[bytes] = set()
-        for blob in messages:
-            envelope = decode_envelope(decode_message(blob).envelope)
-            keep.update(storage_key(envelope.sender_facility, ref.id) for ref in envelope.attachments)
+        after: tuple[bytes, int] | None = b"", 0
+        while after is not None:
+            keys, after = await hub.database.read(partial(_keys_to_keep, after=after))
+            keep |= keys
+        # What was accepted meanwhile is young: its files were looked at then (``AttachmentFiles.has``).
         await hub.files.sweep(keep, int(hub.settings.retention.attachments_s * 1000))
+
+
+def _keys_to_keep(
+    connection: Connection, *, after: tuple[bytes, int]
+) -> tuple[set[bytes], tuple[bytes, int] | None]:
+    """Return the storage keys that one page of the spool names, and where the next one begins, if any."""
+    page = ageing.messages_with_files(connection, after, MESSAGES_PER_READ)
+    keys: set[bytes] = set()
+    for one in page:
+        try:
+            envelope = decode_envelope(decode_message(one.message).envelope)
+        except RemoteError as fault:
+            # Nobody can deliver it, and it must not keep the files of all others for ever.
+            event(_LOG, logging.ERROR, "spooled-message-unreadable", message=one.id.hex(), error=str(fault))
+            continue
+        keys.update(storage_key(envelope.sender_facility, ref.id) for ref in envelope.attachments)
+    return keys, (page[-1].id, page[-1].seq) if len(page) == MESSAGES_PER_READ else None

@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    select,
+    tuple_,
+    update,
+)
 
 from hub.routing.route import Delay, Reason
 from hub.spool.store import News
@@ -96,10 +108,28 @@ def undelivered_files(connection: Connection, identifier: bytes) -> bool:
     return bool(connection.execute(query).scalar_one())
 
 
-def messages_with_files(connection: Connection) -> list[bytes]:
-    """Return the sealed messages in the spool that have attachments: whose files must be kept."""
-    rows = connection.execute(select(spool.c.message).where(spool.c.files > 0)).scalars()
-    return list(dict.fromkeys(rows))
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """A spool row whose message has attachments."""
+
+    id: bytes
+    seq: int
+    message: bytes
+
+
+def messages_with_files(connection: Connection, after: tuple[bytes, int], limit: int) -> list[Filed]:
+    """Return the next sealed messages in the spool that have attachments: whose files must be kept.
+
+    In order of (id, seq) behind ``after``, so that the copies of one message come together. What is
+    accepted while somebody pages through them may be left out.
+    """
+    rows = connection.execute(
+        select(spool.c.id, spool.c.seq, spool.c.message)
+        .where(spool.c.files > literal_column("0"), tuple_(spool.c.id, spool.c.seq) > after)
+        .order_by(spool.c.id, spool.c.seq)
+        .limit(limit)
+    )
+    return [Filed(row.id, row.seq, row.message) for row in rows]
 
 
 def forget(connection: Connection, before_ms: int, limit: int) -> int:

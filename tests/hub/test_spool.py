@@ -341,14 +341,15 @@ def test_forgetting_goes_in_steps(connection: Connection, sql: SpoolSql) -> None
 
 def test_files_are_needed_until_the_last_recipient_has_them(connection: Connection, sql: SpoolSql) -> None:
     sql.accept(connection, [entry(1, ORAN, SUD, files=1, message=b"with files"), entry(2, ORAN)], EPOCH_MS)
-    assert ageing.messages_with_files(connection) == [b"with files"]
+    copies = ageing.messages_with_files(connection, (b"", 0), MOST)
+    assert [(one.id, one.message) for one in copies] == [(message_id(1), b"with files")] * 2
     assert not ageing.undelivered_files(connection, message_id(2))
     delivered(sql, connection, 1)
     assert ageing.undelivered_files(connection, message_id(1))
     (row,) = sql.queue(connection, "clinique-sud", 0, 0, MOST)
     sql.conclude(connection, [(row.seq, news(1, State.DELIVERED, SUD))])
     assert not ageing.undelivered_files(connection, message_id(1))
-    assert ageing.messages_with_files(connection) == []
+    assert ageing.messages_with_files(connection, (b"", 0), MOST) == []
 
 
 def test_queues_are_shown_longest_first(connection: Connection, sql: SpoolSql) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import Connection
+from sqlalchemy.event import listen
 from twisted.internet.defer import Deferred
 
+import hub.sweeper
 from config.hub import HubSettings, Retention
 from crypto import filestream
 from hub.files.errors import AttachmentMissing
@@ -203,6 +205,48 @@ def test_files_go_only_when_old_and_no_waiting_message_names_them(
         rest.time.advance(3 * 3_600)
         rest.run(Sweeper(rest.core).sweep_files())
         assert (has(rest, wanted), has(rest, orphan)) == (True, False)
+
+
+@pytest.mark.parametrize("page", [1, 2, 100])
+def test_files_are_kept_whichever_page_of_the_spool_names_them(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(hub.sweeper, "MESSAGES_PER_READ", page)
+    wanted = [stored_file(rest, number) for number in range(1, 6)]
+    long_ms = 10 * DAY_MS
+    for number, ref in zip((3, 1, 2, 5, 4), wanted, strict=True):
+        sealed = message_with(ref, number)
+        accept(rest, entry(number, ORAN, SUD, files=1, message=sealed, valid_for_ms=long_ms))
+    accept(rest, entry(6, ORAN, valid_for_ms=long_ms))
+    rest.time.advance(2 * DAY_MS / 1000)
+    rest.run(Sweeper(rest.core).sweep_files())
+    assert all(has(rest, ref) for ref in wanted)
+
+
+def test_a_damaged_message_keeps_no_file_and_spoils_no_sweep(
+    rest: Rest, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted, orphan = stored_file(rest, 1), stored_file(rest, 2)
+    long_ms = 10 * DAY_MS
+    accept(rest, entry(1, ORAN, files=1, message=b"no message", valid_for_ms=long_ms))
+    accept(rest, entry(2, ORAN, files=1, message=message_with(wanted, 2), valid_for_ms=long_ms))
+    rest.time.advance(2 * DAY_MS / 1000)
+    rest.run(Sweeper(rest.core).sweep_files())
+    assert (has(rest, wanted), has(rest, orphan)) == (True, False)
+    assert "spooled-message-unreadable" in caplog.text
+
+
+def test_paging_looks_at_no_message_without_files(rest: Rest) -> None:
+    """The spool may hold a million of those."""
+    asked: list[tuple[str, Any]] = []
+
+    def operation(connection: Connection) -> list[str]:
+        listen(connection, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
+        ageing.messages_with_files(connection, (b"", 0), 10)
+        statement, values = asked[0]
+        return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
+
+    assert rest.sql(operation) == ["SEARCH spool USING INDEX spool_files (id>?)"]
 
 
 def test_rounds_come_often_enough() -> None:

@@ -65,6 +65,8 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "tous": ("labo@alger", "urgences@alger", "labo@oran", "cardio@oran"),
 }
 DENIED_KIND: Final = "ZZZ^Z01"
+SPOOLED: Final = 1_000_000
+"""More messages than ever wait at a simulated hub."""
 ATTACHMENTS_KEPT_S: Final = 900.0
 FLOOR_BYTES: Final = 1 << 20
 _RESTART_S: Final = (0.01, 4.0)
@@ -247,8 +249,9 @@ class HubMachine(Machine):
     def forget_uploads(self) -> None:
         """Remove the attachments that no waiting message names, as the hub does with old ones."""
         keep: set[str] = set()
-        for blob in transact(self.engine, ageing.messages_with_files):
-            envelope = decode_envelope(decode_message(blob).envelope)
+        rows = transact(self.engine, lambda c: ageing.messages_with_files(c, (b"", 0), SPOOLED))
+        for row in rows:
+            envelope = decode_envelope(decode_message(row.message).envelope)
             keep.update(storage_key(envelope.sender_facility, ref.id).hex() for ref in envelope.attachments)
         for path in (self.home / hub_home.ATTACHMENTS).rglob("*"):
             if path.is_file() and path.stem not in keep:
