@@ -129,8 +129,8 @@ class _Rounds:
             try:
                 await self._core.reload_directory()
                 await self._sweeper.round()
-            except StorageError as error:
-                event(_LOG, logging.WARNING, "round-failed", error=str(error))
+            except Exception as error:  # noqa: BLE001 - a fault in one round is not the end of all rounds
+                event(_LOG, logging.ERROR, "round-failed", cause=error)
             await sleep(self._core.clock, ROUND_S)
 
 
