@@ -88,6 +88,12 @@ def _mailbox_or_any(text: str) -> str:
     return text if text == ANY else parse_name(text)
 
 
+def _kind(text: str) -> str:
+    if text.count("^") > 1:
+        raise UnfitError('needs the first two parts of MSH-9 or the first alone, as in "ADT^A01" or "ADT"')
+    return parse_kind_pattern(text)
+
+
 _ADDRESS = 'needs "HOST:PORT" in quotes, as in "127.0.0.1:2575"'
 
 TEXT: Scalar[str] = Scalar(parse_text)
@@ -99,7 +105,10 @@ FACILITY: Scalar[str] = Scalar(parse_facility)
 MAILBOX_OR_ANY: Scalar[str] = Scalar(_mailbox_or_any)
 ADDRESS: Scalar[Address] = Scalar(parse_address, right='needs "mailbox@facility" in quotes')
 ADDRESS_PATTERN: Scalar[str] = Scalar(parse_address_pattern)
-KIND_PATTERN: Scalar[str] = Scalar(parse_kind_pattern)
+KIND_PATTERN: Scalar[str] = Scalar(_kind)
+"""For the kind in an envelope, which has one or two parts: ``protocols.hl7.catalogue.matches`` reads it."""
+MESSAGE_TYPE_PATTERN: Scalar[str] = Scalar(parse_kind_pattern)
+"""For MSH-9 itself, with up to three parts."""
 HEADER_PATTERN: Scalar[str] = Scalar(parse_header_pattern)
 DATABASE_URL: Scalar[str] = Scalar(parse_database_url, secret=True)
 """May carry a password, so a fault does not show it."""

@@ -17,6 +17,7 @@ from config.kinds import (
     KIND_PATTERN,
     LISTEN,
     MAILBOX_OR_ANY,
+    MESSAGE_TYPE_PATTERN,
     NAME,
     PATH,
     TARGET,
@@ -56,7 +57,7 @@ class Http:
 class MllpRoute:
     """``[[mllp.route]]``: messages that match all three patterns go to ``to``, whatever MSH-5/6 say."""
 
-    kind: str = setting(KIND_PATTERN, default="*")
+    kind: str = setting(MESSAGE_TYPE_PATTERN, default="*")
     application: str = setting(HEADER_PATTERN, default="*")
     facility: str = setting(HEADER_PATTERN, default="*")
     to: tuple[Address, ...] = setting(ListOf(ADDRESS, least=1))

@@ -1,7 +1,8 @@
 """Who may send what to whom: rules in order, the first that matches decides.
 
 A pattern is ``mailbox@facility`` with ``*`` anywhere in either part, or ``*`` alone, which
-matches every address; a kind pattern is like ``ORU^*`` (``protocols.hl7.catalogue``).
+matches every address; a kind pattern is like ``ORU^*`` or ``ORU``, which are the same
+(``protocols.hl7.catalogue``).
 Evaluating a rule touches no state, so the same rules can be run over a past ledger.
 """
 
@@ -14,6 +15,7 @@ from functools import lru_cache
 from typing import Final
 
 from config.hub import Effect, Policy, PolicyRule
+from protocols.hl7 import catalogue
 
 CACHE_ANSWERS: Final = 65_536
 
@@ -22,7 +24,7 @@ CACHE_ANSWERS: Final = 65_536
 class _Compiled:
     allow: bool
     sender: re.Pattern[str]
-    kind: re.Pattern[str]
+    kind: str
     to: re.Pattern[str]
 
 
@@ -37,15 +39,17 @@ class Rules:
     def _allows(self, sender: str, kind: str, recipient: str) -> bool:
         """Return whether ``sender`` may send ``kind`` to ``recipient``."""
         for rule in self._rules:
-            if rule.sender.fullmatch(sender) and rule.kind.fullmatch(kind) and rule.to.fullmatch(recipient):
+            if (
+                rule.sender.fullmatch(sender)
+                and catalogue.matches(rule.kind, kind)
+                and rule.to.fullmatch(recipient)
+            ):
                 return rule.allow
         return self._default
 
 
 def _compile(rule: PolicyRule) -> _Compiled:
-    return _Compiled(
-        rule.effect is Effect.ALLOW, _pattern(rule.sender), _pattern(rule.kind), _pattern(rule.to)
-    )
+    return _Compiled(rule.effect is Effect.ALLOW, _pattern(rule.sender), rule.kind, _pattern(rule.to))
 
 
 def _pattern(text: str) -> re.Pattern[str]:

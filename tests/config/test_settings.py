@@ -170,6 +170,21 @@ def test_settings_that_contradict_each_other_are_faults(file: Path) -> None:
     assert [found[0] for found in faults(file, text)] == ["mllp.delivery.retry_first"]
 
 
+def test_an_envelope_has_no_third_part_of_msh_9_to_be_matched(file: Path) -> None:
+    """A rule that could never match would let through what it was written to stop."""
+    rule = '[[policy.rule]]\neffect = "deny"\nkind = "ADT^A01^ADT_A01"'
+    [(key, value, right)] = faults(file, rule, load_hub)
+    assert (key, value) == ("policy.rule[1].kind", '"ADT^A01^ADT_A01"')
+    assert right == 'needs the first two parts of MSH-9 or the first alone, as in "ADT^A01" or "ADT"'
+    kinds = '[messages.valid_for_kind]\n"ADT^A01^ADT_A01" = "1h"'
+    assert [found[0] for found in faults(file, kinds)] == ['messages.valid_for_kind."ADT^A01^ADT_A01"']
+    route = '[[mllp.route]]\nkind = "ADT^A01^ADT_A01"\nto = ["labo@chu-alger"]'
+    file.write_text(route, encoding="utf-8")
+    mllp = load_node(file).mllp
+    assert mllp is not None
+    assert [one.kind for one in mllp.routes] == ["ADT^A01^ADT_A01"]
+
+
 def test_far_off_keys_are_answered_with_what_is_known(file: Path) -> None:
     assert faults(file, "[disk]\nzzz = 1") == [("disk.zzz", "1", "is not a setting; known: floor")]
 
