@@ -113,8 +113,8 @@ class Folder:
 class Messages:
     """``[messages]``: how long a message may take before it comes back."""
 
-    valid_for_s: float = setting(Duration("1m", "365d"), default="5d")
-    valid_for_kind_s: Mapping[str, float] = setting(TableOf(KIND_PATTERN, Duration("1m", "365d")), default={})
+    valid_for_s: float = setting(Duration("1m", "90d"), default="5d")
+    valid_for_kind_s: Mapping[str, float] = setting(TableOf(KIND_PATTERN, Duration("1m", "90d")), default={})
 
 
 @section

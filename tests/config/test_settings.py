@@ -15,6 +15,7 @@ from config.hub import Effect, HubSettings, load_hub
 from config.load import read_settings, render, sample
 from config.node import Acknowledge, NodeSettings, load_node
 from config.schema import ListOf, Section, TableOf, settings_of
+from protocols.link import limits
 
 INTERFACE_EXAMPLE = """
 [http]
@@ -183,6 +184,22 @@ def test_an_envelope_has_no_third_part_of_msh_9_to_be_matched(file: Path) -> Non
     mllp = load_node(file).mllp
     assert mllp is not None
     assert [one.kind for one in mllp.routes] == ["ADT^A01^ADT_A01"]
+
+
+def test_no_message_is_given_longer_than_an_envelope_can_say(file: Path) -> None:
+    """Every put under such a setting would be refused."""
+    longest = f"{limits.VALID_FOR_MAX_MS // 1000}s"
+    file.write_text(f'[messages]\nvalid_for = "{longest}"\nvalid_for_kind.ORU = "{longest}"')
+    messages = load_node(file).messages
+    assert messages.valid_for_s * 1000 == messages.valid_for_kind_s["ORU"] * 1000 == limits.VALID_FOR_MAX_MS
+    text = '[messages]\nvalid_for = "91d"\nvalid_for_kind.ORU = "91d"'
+    assert [found[0] for found in faults(file, text)] == [
+        "messages.valid_for",
+        'messages.valid_for_kind."ORU"',
+    ]
+    assert [found[0] for found in faults(file, '[messages]\nvalid_for_max = "91d"', load_hub)] == [
+        "messages.valid_for_max"
+    ]
 
 
 def test_far_off_keys_are_answered_with_what_is_known(file: Path) -> None:
