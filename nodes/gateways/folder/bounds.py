@@ -22,5 +22,7 @@ COPY_BYTES: Final = 1 * 1_024 * 1_024
 """A piece of an attachment while it is copied."""
 TRIES_FOR_A_NAME: Final = 1_000
 """How many files of one name may lie in ``failed/``."""
+ALARMS: Final = 100
+"""Different troubles that are raised as alarms until a turn has gone well."""
 REASON_LINES: Final = 100
 """Faults that a reason file lists one by one."""

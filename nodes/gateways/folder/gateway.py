@@ -6,15 +6,15 @@ crash in between it is put again under the same key, which is the same message. 
 order, and is tried again at the next poll. ``in/`` is looked at every poll and whenever something arrived.
 
 The loop lives in the reactor's thread; everything that blocks runs on the executor that is passed in, which
-the caller stops after :meth:`FolderGateway.stop`. Trouble is logged (rate-limited) and raised as an alarm
-once, until a turn has gone well. The loop outlives its own faults: the tables are the truth, so all is tried
-again.
+the caller stops after :meth:`FolderGateway.stop`. Each trouble of a turn is logged (rate-limited) and raised
+as an alarm once, until a turn has gone well. The loop outlives its own faults: the tables are the truth, so
+all is tried again.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -83,7 +83,7 @@ class FolderGateway:
         self._layer = Layer(post, self.root, mailboxes, covers, floor_bytes, executor)
         self._metrics = _Metrics(registry, lambda: self._layer.lying)
         self._alarm = alarm
-        self._alarmed: set[str] = set()
+        self._alarmed: set[tuple[str, str]] = set()
         self._limit = RepeatLimit(clock)
         self._seen: Mapping[str, Look] = {}
         self._looked_s: float | None = None
@@ -119,10 +119,11 @@ class FolderGateway:
     async def _run(self) -> None:
         while not self._stopping:
             self._again = False
-            try:
-                await self._turn()
-            except Exception as fault:  # noqa: BLE001  # see the module's text: it is logged, and tried again
+            troubles = await _tried(self._turn)
+            for fault in troubles:
                 self._trouble(fault)
+            if troubles:
+                self._metrics.troubles.inc()
                 self._again = False
             if not self._again:
                 await self._rest()
@@ -133,32 +134,33 @@ class FolderGateway:
             self._timer = self._clock.call_later(self._poll_s, self.wake)
             await self._pause
 
-    async def _turn(self) -> None:
+    async def _turn(self) -> Sequence[Exception]:
         if not self._open:
             await self._executor.run(lambda: make_places(self.root))
             await self._layer.open()
             self._open = True
         # Each half has its turn, whatever befell the other.
-        troubles = [fault for half in (self._send, self._receive) if (fault := await _tried(half))]
-        for fault in troubles:
-            raise fault
-        self._alarmed.clear()
+        troubles = [*await _tried(self._send), *await _tried(self._receive)]
+        if not troubles:
+            self._alarmed.clear()
+        return troubles
 
-    async def _send(self) -> None:
+    async def _send(self) -> Sequence[Exception]:
         now_s = self._clock.monotonic_s()
         if self._looked_s is not None and now_s - self._looked_s < self._poll_s:
-            return  # woken by an arrival: two looks must be a poll apart to tell what has settled
+            return ()  # woken by an arrival: two looks must be a poll apart to tell what has settled
         await self._do(moving.finish)  # of a crash, or of trouble in the turn before
         found = await self._do(lambda places: outgoing.scan(places.out, self._seen))
         self._seen, self._looked_s = found.seen, now_s
         work = [*((name, True) for name in found.controls), *((name, False) for name in found.messages)]
         for name, is_control in work[: bounds.TAKEN_A_TURN]:
             if self._stopping:
-                return
+                return ()
             taking = self._sender.take_pair if is_control else self._sender.take_message
             await self._leave(name, await taking(name))
         if len(work) > bounds.TAKEN_A_TURN:
             self._again, self._looked_s = True, None
+        return ()
 
     async def _leave(self, name: str, outcome: Taken | Failed) -> None:
         crash.reached("folder-put")
@@ -181,14 +183,13 @@ class FolderGateway:
             "folder-failed", f"a file in the drop folder could not be sent ({outcome.code}): see failed/"
         )
 
-    async def _receive(self) -> None:
+    async def _receive(self) -> Sequence[Exception]:
         self._metrics.taken.inc(await self._layer.conclude())
         laid, damaged = await self._layer.lay()
         self._metrics.laid.inc(laid)
         if laid >= bounds.LAID_A_TURN:
             self._again = True
-        for fault in damaged:
-            raise fault
+        return damaged
 
     async def _do(self, work: Callable[[Places], _T]) -> _T:
         def inside() -> _T:
@@ -201,18 +202,16 @@ class FolderGateway:
         expected = isinstance(fault, _FOR_NOW)
         code = "folder-vanished" if isinstance(fault, Vanished) else "folder-trouble"
         level, cause = (logging.WARNING, None) if expected else (logging.ERROR, fault)
-        self._metrics.troubles.inc()
-        self._limit.event(
-            (code, type(fault)), _LOG, level, code, cause=cause, folder=self.root, text=str(fault)
-        )
-        if code not in self._alarmed:
-            self._alarmed.add(code)
+        text = str(fault)
+        self._limit.event((code, text), _LOG, level, code, cause=cause, folder=self.root, text=text)
+        if (code, text) not in self._alarmed and len(self._alarmed) < bounds.ALARMS:
+            self._alarmed.add((code, text))
             self._alarm(code, f"the drop folder {self.root}: {fault}")
 
 
-async def _tried(half: Callable[[], Awaitable[None]]) -> Exception | None:
+async def _tried(work: Callable[[], Awaitable[Sequence[Exception]]]) -> Sequence[Exception]:
+    """Return every trouble of ``work``: what it gave back, or what ended it."""
     try:
-        await half()
-    except Exception as fault:  # noqa: BLE001  # raised again when the other half had its turn
-        return fault
-    return None
+        return await work()
+    except Exception as fault:  # noqa: BLE001  # see the module's text: it is logged, and tried again
+        return (fault,)

@@ -18,7 +18,7 @@ from nodes.link import tables
 from nodes.link.ids import id_text
 from protocols.link.envelope import Priority, State
 from runtime import crash
-from runtime.storage_errors import StorageFailed
+from runtime.storage_errors import DatabaseBusy, StorageFailed
 from tests.nodes.fixtures import Station, fail_syncs, open_station
 from tests.nodes.gateways.folders import Desk, crashed_folder, hl7, open_folder
 
@@ -322,6 +322,23 @@ def test_damaged_files_are_not_handed_on(desk: Desk) -> None:
     assert desk.station.inbox_row(fine).handed_ms is not None
     assert len(desk.alarms) == 1
     assert "a.png" in desk.alarms[0][1]
+
+
+def test_each_of_several_troubles_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both halves of the folder, and each damaged message of one: the operator sees all at once."""
+    for name in ("a.png", "b.png"):
+        seq = desk.station.receive(b"x", quietly=True)
+        attach(desk.station, seq, name, b"picture").write_bytes(b"pict0re")
+
+    async def busy(_draft: object) -> None:
+        raise DatabaseBusy("too much to do")
+
+    monkeypatch.setattr(desk.station.post, "put", busy)
+    (desk.root / "out" / "a.hl7").write_bytes(hl7(to="cardio|chu-oran"))
+    desk.polls(5)
+    texts = [text for _, text in desk.alarms]
+    assert len(texts) == len(set(texts)) == 3
+    assert sum("too much to do" in text for text in texts) == 1
 
 
 def test_a_stored_file_that_is_gone_does_not_hold_up_the_others(desk: Desk) -> None:
