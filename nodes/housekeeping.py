@@ -67,12 +67,12 @@ class Housekeeping:
         except StorageError as error:
             event(_LOG, logging.WARNING, "housekeeping-failed", error=str(error))
             return
-        await core.file_worker.run(partial(self._remove_orphans, owned))
+        await core.file_worker.run(partial(self._remove_orphans, owned, now_ms))
 
-    def _remove_orphans(self, owned: set[str]) -> None:
+    def _remove_orphans(self, owned: set[str], now_ms: int) -> None:
         """Remove old files that no message owns. Blocking."""
         for name, age_s in ORPHAN_AGES_S.items():
-            for path in files.orphans(self._core.home, name, owned, older_than_s=age_s):
+            for path in files.orphans(self._core.home, name, owned, now_ms=now_ms, older_than_s=age_s):
                 event(_LOG, logging.INFO, "orphan-removed", file=path.name)
                 path.unlink(missing_ok=True)
 

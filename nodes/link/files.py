@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,11 +147,11 @@ def discarded_if_refused(
         raise
 
 
-def orphans(home: Path, directory: str, owned: set[str], *, older_than_s: float) -> list[Path]:
-    """Return old files in a directory of the home whose relative path is not in ``owned``."""
+def orphans(home: Path, directory: str, owned: set[str], *, now_ms: int, older_than_s: float) -> list[Path]:
+    """Return files in a directory of the home so old at ``now_ms`` whose relative path is not in ``owned``."""
     if not (home / directory).is_dir():
         return []
-    before_s = time.time() - older_than_s
+    before_s = now_ms / 1000 - older_than_s
     found = []
     for path in (home / directory).iterdir():
         with contextlib.suppress(FileNotFoundError):  # a command beside the daemon tidies up after itself

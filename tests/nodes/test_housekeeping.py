@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import time
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -78,7 +77,7 @@ def _keeper(station: Station) -> Housekeeping:
 
 
 def _old(path: Path, age_s: float) -> None:
-    then_s = time.time() - age_s
+    then_s = EPOCH_MS / 1000 - age_s
     os.utime(path, (then_s, then_s))
 
 
@@ -93,6 +92,7 @@ def test_a_round_takes_orphans_and_leaves_what_is_owned_or_young(station: Statio
         _old(name, age_s)
     for name in (outgoing / "young", incoming / "young"):
         name.write_bytes(b"x")
+        _old(name, min(ORPHAN_AGES_S.values()) - 60)
     _old(owned, age_s)
     station.run(_keeper(station).round())
     assert sorted(path.name for path in outgoing.iterdir()) == sorted([owned.name, "young"])

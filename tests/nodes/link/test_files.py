@@ -21,7 +21,7 @@ from nodes.link.reading import plain_chunks, read_sealed, sealed_chunks
 from protocols.link import limits
 from runtime.home import free_bytes
 from runtime.storage_errors import DatabaseLocked, StorageFailed
-from tests.nodes.fixtures import fail_syncs
+from tests.nodes.fixtures import EPOCH_MS, fail_syncs
 
 CHUNK = filestream.CHUNK_BYTES
 
@@ -227,7 +227,7 @@ def test_a_name_of_a_megabyte_is_cut_at_once() -> None:
 
 
 def _age(path: Path, seconds: float) -> None:
-    then_s = time.time() - seconds
+    then_s = EPOCH_MS / 1000 - seconds
     os.utime(path, (then_s, then_s))
 
 
@@ -236,13 +236,14 @@ def test_orphans_are_old_and_owned_by_nobody(tmp_path: Path) -> None:
     owned, old, young = (tmp_path / file.path for file in prepared.files)
     _age(owned, 100)
     _age(old, 100)
-    found = files.orphans(tmp_path, OUTGOING, {prepared.files[0].path}, older_than_s=50)
+    _age(young, 40)
+    found = files.orphans(tmp_path, OUTGOING, {prepared.files[0].path}, now_ms=EPOCH_MS, older_than_s=50)
     assert found == [old]
     assert young.exists()
 
 
 def test_no_directory_has_no_orphans(tmp_path: Path) -> None:
-    assert files.orphans(tmp_path, OUTGOING, set(), older_than_s=0) == []
+    assert files.orphans(tmp_path, OUTGOING, set(), now_ms=EPOCH_MS, older_than_s=0) == []
 
 
 def test_discard_takes_only_what_is_named(tmp_path: Path) -> None:
