@@ -148,7 +148,7 @@ def discarded_if_refused(
 
 
 def orphans(home: Path, directory: str, owned: set[str], *, now_ms: int, older_than_s: float) -> list[Path]:
-    """Return files in a directory of the home so old at ``now_ms`` whose relative path is not in ``owned``."""
+    """Return files in a directory of the home, so old at ``now_ms``, whose path in it is not ``owned``."""
     if not (home / directory).is_dir():
         return []
     before_s = now_ms / 1000 - older_than_s
