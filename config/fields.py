@@ -137,8 +137,9 @@ def parse_name(text: str) -> str:
         return text
     rule = f'needs 1 to {MAX_NAME_CHARACTERS} of a-z, 0-9, "." and "-", beginning with a letter or digit'
     lower = text.lower()
-    hint = f', as in "{lower}"' if _NAME.fullmatch(lower) else ', as in "labo"'
-    raise UnfitError(rule + hint)
+    if _NAME.fullmatch(lower):
+        raise UnfitError(f'has capitals, and an id has none; needs "{lower}"')
+    raise UnfitError(rule + ', as in "labo"')
 
 
 def parse_facility(text: str) -> str:

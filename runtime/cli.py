@@ -1,17 +1,25 @@
 """What both command lines share: exit codes, facts on stdout, words on stderr.
 
 Codes (``docs/commands.md``): 0 done; 1 refused or failed; 2 wrong usage or settings; 3
-``--wait`` was asked and the daemon is not running; 4 timed out waiting. Imports are kept
-light: a command loads what it needs when it runs, so that ``--help`` is quick.
+``--wait`` was asked and the daemon is not running; 4 timed out waiting; 130 interrupted while
+waiting. Imports are kept light: a command loads what it needs when it runs, so that ``--help``
+is quick.
+
+Names, subjects and texts come from elsewhere, and a terminal obeys what it is shown. So what
+people read goes through :func:`plain`: tables and words do it by themselves, a command does it
+for the lines that it makes.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, NoReturn
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
@@ -19,27 +27,66 @@ EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_NO_DAEMON: Final = 3
 EXIT_TIMED_OUT: Final = 4
+EXIT_INTERRUPTED: Final = 130
+"""As a shell says it of SIGINT."""
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_OBEYED: Final = "\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff"
+_LINE_SIGNS: Final = re.compile(f"[{_OBEYED}]")
+_LAYOUT_SIGNS: Final = re.compile(f"(?![\\n\\t])[{_OBEYED}]")
+_UNITS: Final = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
+
+
+def plain(text: str, *, layout: bool = False) -> str:
+    r"""Return ``text`` with what a terminal would obey written out, as in ``\x1b`` and ``\u202e``.
+
+    That is: control signs (C0, DEL, C1), line and paragraph separators, overrides and isolates of the
+    writing direction, and lone surrogates. ``layout`` lets newlines and tabs stand, for whole texts.
+    """
+    signs = _LAYOUT_SIGNS if layout else _LINE_SIGNS
+    return signs.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def size_text(size_bytes: int) -> str:
+    """Return a size for people: ``64 MiB``, ``1.5 GiB``, ``17 bytes``."""
+    for unit, factor in _UNITS:
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.1f}".removesuffix(".0") + f" {unit}"
+    return f"{size_bytes} byte{'' if size_bytes == 1 else 's'}"
 
 
 def fail(text: str, code: int = EXIT_FAILED) -> NoReturn:
     """Say ``text`` on stderr and end with ``code``."""
-    click.echo(text, err=True)
+    say(text)
     sys.exit(code)
+
+
+def refuse(reason: str, text: str, code: int = EXIT_FAILED) -> NoReturn:
+    """Say on stderr why nothing was done, with the stable code ``reason`` for scripts, and end."""
+    fail(f"Error [{reason}]: {text}", code)
 
 
 def say(text: str) -> None:
     """Say something to the person, on stderr: stdout is for data."""
-    click.echo(text, err=True)
+    click.echo(plain(text, layout=True), err=True)
 
 
 def facts(value: object, *, as_json: bool, text: Callable[[], str]) -> None:
     """Print facts: one JSON value, or the text for people."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=None) if as_json else text())
+    click.echo(_json(value) if as_json else text())
+
+
+def _json(value: object) -> str:
+    """Return JSON for programs that is harmless on a terminal as well: the same value either way."""
+    return _LINE_SIGNS.sub(
+        lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False, indent=None)
+    )
 
 
 def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
     """Return rows as aligned columns; plain text, so that it can be cut and grepped."""
-    cells = [tuple(header), *(tuple(str(cell) for cell in row) for row in rows)]
+    cells = [tuple(header), *(tuple(plain(str(cell)) for cell in row) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -58,7 +105,7 @@ class LazyGroup(click.Group):
     def __init__(
         self, *args: Any, lazy: Mapping[str, tuple[str, str, str]] | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, context_settings={"help_option_names": ["-h", "--help"]}, **kwargs)
         self._lazy = dict(lazy or {})
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -76,6 +123,17 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is asked for; one that does not exist names the nearest that does."""
+        name = args[0]
+        if not name.startswith("-") and name not in self.list_commands(ctx):
+            near = get_close_matches(name, self.list_commands(ctx), n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" See `{ctx.command_path} --help`."
+            ctx.fail(f"No such command {plain(name)!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         del ctx
@@ -83,11 +141,39 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, _, text) in self._lazy.items()])
 
 
-def seconds(text: str) -> float:
-    """Read a duration such as ``24h`` or ``5d``; usage error otherwise."""
-    from config.fields import UnfitError, parse_duration  # noqa: PLC0415 - only commands that have durations
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.5; 8.1 will do
+    """An option's duration such as ``24h`` or ``5d``: float seconds; what is none is wrong usage."""
 
-    try:
-        return parse_duration(text)
-    except UnfitError as fault:
-        raise click.BadParameter(str(fault)) from None
+    name = "DURATION"
+
+    def __init__(self, *, or_none: bool = False) -> None:
+        """``or_none``: no time at all is a duration too."""
+        self._or_none = or_none
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:  # click calls it once more with what it returned
+        """Return seconds."""
+        from config.fields import UnfitError, parse_duration  # noqa: PLC0415 - only where durations are
+
+        if isinstance(value, float):
+            return value
+        try:
+            found = parse_duration(value)
+        except UnfitError as fault:
+            self.fail(f"{plain(value)!r} {fault}", param, ctx)
+        if found <= 0 and not self._or_none:
+            self.fail(f"{value!r} is no time at all; it needs to be longer, as in 24h", param, ctx)
+        return found
+
+
+def home_option(whose: str) -> Callable[[_Command], _Command]:
+    """Return the option ``--home`` that every command has; WASL_HOME in the environment does as well."""
+    return click.option(
+        "--home",
+        required=True,
+        envvar="WASL_HOME",
+        show_envvar=True,
+        type=click.Path(path_type=Path, file_okay=False),
+        help=f"The {whose}'s home directory.",
+    )

@@ -1,10 +1,8 @@
 """``wasl-hub``: the network administrator's command line."""
 
-from pathlib import Path
-
 import click
 
-from runtime.cli import LazyGroup
+from runtime import cli
 
 COMMANDS = {
     "init": ("hub.cli.daemon", "init", "Make a hub's home: settings, keys, database."),
@@ -31,16 +29,11 @@ COMMANDS = {
 }
 
 
-@click.group(cls=LazyGroup, lazy=COMMANDS)
+@click.group(cls=cli.LazyGroup, lazy=COMMANDS)
 @click.version_option("0.1.0", prog_name="wasl-hub")
 def main() -> None:
     """Wasl hub: carries sealed messages between facilities, and cannot read them."""
 
 
-home_option = click.option(
-    "--home",
-    required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The hub's home directory.",
-)
+home_option = cli.home_option("hub")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -13,7 +13,7 @@ from hub.cli import home_option, json_option
 from hub.cli.opened import opened_hub
 from hub.directory import service, store
 from hub.spool.tables import presence
-from runtime.cli import facts, fail, moment, say, seconds, table
+from runtime.cli import Duration, facts, fail, moment, say, table
 from runtime.transactions import read, transact
 
 
@@ -26,10 +26,13 @@ def _now_ms() -> int:
 @home_option
 @click.option("--title", help="What people call it.")
 @click.option("--mailbox", "mailboxes", multiple=True, help="An address inside it; may repeat.")
-@click.option("--valid-for", default="24h", show_default=True, help="How long the code works: 30m, 24h, 7d.")
+@click.option(
+    "--valid-for", type=Duration(), default="24h", show_default=True,
+    help="How long the code works: 30m, 24h, 7d.",
+)  # fmt: skip
 @json_option
 def invite(
-    facility: str, home: Path, title: str | None, mailboxes: tuple[str, ...], valid_for: str, as_json: bool
+    facility: str, home: Path, title: str | None, mailboxes: tuple[str, ...], valid_for: float, as_json: bool
 ) -> None:
     """Let FACILITY in: print a one-time join code for its node.
 
@@ -45,7 +48,7 @@ def invite(
                 facility,
                 title=title,
                 mailboxes=mailboxes,
-                valid_for_ms=int(seconds(valid_for) * 1000),
+                valid_for_ms=int(valid_for * 1000),
                 now_ms=_now_ms(),
             ),
         )

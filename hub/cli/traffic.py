@@ -18,7 +18,7 @@ from hub.cli.opened import opened_hub
 from hub.routing.route import Reason
 from hub.spool import ageing, store, tracking
 from runtime import disk
-from runtime.cli import EXIT_USAGE, facts, fail, moment, say, table
+from runtime.cli import EXIT_USAGE, facts, fail, moment, plain, say, table
 from runtime.transactions import read, transact
 
 
@@ -90,9 +90,11 @@ def _told(found: list[tracking.Tracked]) -> str:
         lines.append(
             f"{one.kind} from {one.sender} to {' '.join(one.recipients)}, accepted {moment(one.accepted_ms)}"
         )
-        lines += [f"  {moment(n.at_ms)}  {n.state.word:<10} {n.recipient}  {n.code}" for n in one.news]
-        lines += [f"  waiting for {recipient}" for recipient in one.waiting]
-    return "\n".join(lines)
+        lines += [
+            f"  {moment(n.at_ms)}  {n.state.word:<10} {n.recipient}  {n.code}".rstrip() for n in one.news
+        ]
+        lines += [f"  {'now':<24}  {'waiting':<10} {recipient}" for recipient in one.waiting]
+    return "\n".join(plain(line) for line in lines)
 
 
 @click.command("give-up")

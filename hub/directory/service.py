@@ -199,6 +199,8 @@ def check_facility(facility: str) -> None:
 
 def _check_id(what: str, name: str) -> None:
     if not statements.is_id(name):
+        if statements.is_id(name.lower()):
+            raise DirectoryError(f"{name!r} has capitals, and a {what} id has none: {name.lower()!r}")
         raise DirectoryError(
             f"{name!r} cannot be a {what} id: 1 to 63 of a-z, 0-9, dot and hyphen, the first no dot or hyphen"
         )

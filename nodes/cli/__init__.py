@@ -1,10 +1,8 @@
 """``wasl-node``: a facility's command line. Every command works on the home itself, daemon or not."""
 
-from pathlib import Path
-
 import click
 
-from runtime.cli import LazyGroup
+from runtime import cli
 
 COMMANDS = {
     "join": ("nodes.cli.daemon", "join", "Join a network with a one-time code."),
@@ -25,16 +23,11 @@ COMMANDS = {
 }
 
 
-@click.group(cls=LazyGroup, lazy=COMMANDS)
+@click.group(cls=cli.LazyGroup, lazy=COMMANDS)
 @click.version_option("0.1.0", prog_name="wasl-node")
 def main() -> None:
     """Wasl node: a facility's end of the network."""
 
 
-home_option = click.option(
-    "--home",
-    required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The node's home directory.",
-)
+home_option = cli.home_option("node")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

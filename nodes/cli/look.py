@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import click
 from nodes.cli import home_option, json_option
 from nodes.cli.opened import OpenedNode, opened_node
 from nodes.cli.taking import write_message
+from nodes.gateways.naming import body_suffix
 from nodes.link import addressbook, facts, inbox, tracking
 from nodes.link.errors import NotFound
 from nodes.link.ids import id_text, parse_id
@@ -58,7 +61,7 @@ def _sent_text(sent: tracking.Sent) -> str:
         f"  {cli.moment(m.at_ms)}  {m.state.word:<10} {m.recipient} {m.code} {m.text}".rstrip()
         for m in sent.history
     ]
-    return "\n".join(lines)
+    return "\n".join(cli.plain(line) for line in lines)
 
 
 @click.command()
@@ -102,10 +105,12 @@ def _received_value(received: inbox.Received) -> dict[str, Any]:
         "priority": received.priority.name.lower(),
         "received": cli.moment(received.received_ms),
         "state": received.state.word,
-        "attachments": [
-            {"name": file.name, "size": file.size, "digest": file.digest.hex()} for file in received.files
-        ],
+        "attachments": _files_value(received.files),
     }
+
+
+def _files_value(files: Sequence[inbox.ReceivedFile | tracking.SentFile]) -> list[dict[str, Any]]:
+    return [{"name": file.name, "size": file.size, "digest": file.digest.hex()} for file in files]
 
 
 @click.command("inbox")
@@ -115,7 +120,7 @@ def _received_value(received: inbox.Received) -> dict[str, Any]:
 def inbox_command(home: Path, mailbox: str | None, as_json: bool) -> None:
     """List what arrived, oldest first."""
     with opened_node(home) as node:
-        recipient = None if mailbox is None else f"{mailbox}@{node.identity.facility}"
+        recipient = None if mailbox is None else _own_address(node, mailbox)
         found = read(node.engine, lambda connection: inbox.listing(connection, recipient=recipient))
     rows = [
         (id_text(one.id), cli.moment(one.received_ms), one.kind, one.sender, mailbox_of(one.recipient),
@@ -124,6 +129,16 @@ def inbox_command(home: Path, mailbox: str | None, as_json: bool) -> None:
     ]  # fmt: skip
     header = ("id", "received", "kind", "from", "to", "state", "files", "subject")
     cli.facts([_received_value(one) for one in found], as_json=as_json, text=lambda: cli.table(rows, header))
+
+
+def _own_address(node: OpenedNode, mailbox: str) -> str:
+    """Return the address of a mailbox of this facility; one that it has not is refused."""
+    facility = node.identity.facility
+    own = read(node.engine, lambda connection: addressbook.mailboxes_of(connection, facility))
+    if own is not None and mailbox not in own:
+        names = ", ".join(sorted(own))
+        cli.refuse("unknown-mailbox", f"{facility} has no mailbox {mailbox!r}; it has: {names}")
+    return f"{mailbox}@{facility}"
 
 
 @click.command()
@@ -137,16 +152,25 @@ def show(identifier: str, home: Path, as_json: bool) -> None:
         value, body = _shown(node, raw)
     if as_json:
         value["body"] = body.decode("utf-8", "replace")
+        if value["body"].encode("utf-8") != body:
+            value["body_base64"] = base64.b64encode(body).decode("ascii")
         cli.facts(value, as_json=True, text=str)
         return
     for name in ("id", "kind", "from", "to", "subject", "patient", "received", "created", "state", "reason"):
         if value.get(name):
-            click.echo(f"{name + ':':<10} {value[name]}")
-    for file in value.get("attachments", ()):
-        click.echo(f"{'file:':<10} {file['name']} ({file['size']} bytes)")
+            click.echo(f"{name + ':':<10} {cli.plain(value[name])}")
+    for file in value["attachments"]:
+        click.echo(f"{'file:':<10} {cli.plain(file['name'])} ({cli.size_text(file['size'])})")
     if body:
         click.echo("")
-        click.echo(body.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n"))
+        click.echo(_body_text(body, received="received" in value))
+
+
+def _body_text(body: bytes, *, received: bool) -> str:
+    """Return the body for people: text with what a terminal would obey written out, or what it is instead."""
+    if body_suffix(body) == ".dat":
+        return f"{cli.size_text(len(body))}, not text; use {'fetch' if received else '--json'}"
+    return cli.plain(body.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n"), layout=True)
 
 
 def _shown(node: OpenedNode, raw: bytes) -> tuple[dict[str, Any], bytes]:
@@ -160,6 +184,7 @@ def _shown(node: OpenedNode, raw: bytes) -> tuple[dict[str, Any], bytes]:
         value = _sent_value(mine)
         value["to"] = ", ".join(recipient.recipient for recipient in mine.recipients)
         value["patient"] = content.patient
+        value["attachments"] = _files_value(read(node.engine, lambda c: tracking.open_files(c, raw)))
         return value, body
     return _received_value(received), inbox.read_body(received, node.home)
 
@@ -234,13 +259,15 @@ def status(home: Path, as_json: bool) -> None:
     with opened_node(home) as node:
         waiting, oldest_ms = read(node.engine, tracking.queue_depth)
         connected = read(node.engine, lambda connection: facts.get(connection, facts.CONNECTED))
+        refusal = read(node.engine, facts.refusal)
         alarms = read(node.engine, lambda connection: facts.latest_alarms(connection, 20))
         running = node.poke()
     value = {
         "facility": node.identity.facility,
         "hub": node.identity.hub,
         "running": running,
-        "connected": bool(connected) and running,
+        "connected": bool(connected) and running and not refusal,
+        "refused": refusal or None,
         "queued": waiting,
         "oldest": None if oldest_ms is None else cli.moment(oldest_ms),
         "alarms": [{"at": cli.moment(at), "code": code, "text": text} for at, code, text in alarms],
@@ -253,8 +280,15 @@ def _status_text(value: dict[str, Any]) -> str:
     lines = [
         f"facility   {value['facility']}",
         f"daemon     {'running' if value['running'] else 'not running'}",
-        f"hub        {value['hub']} ({'connected' if value['connected'] else 'not connected'})",
+        f"hub        {value['hub']} ({_link_text(value)})",
         f"queued     {value['queued']}" + (f", oldest {value['oldest']}" if value["oldest"] else ""),
     ]
     lines += [f"alarm      {one['at']}  {one['code']}  {one['text']}" for one in value["alarms"]]
-    return "\n".join(lines)
+    return "\n".join(cli.plain(line) for line in lines)
+
+
+def _link_text(value: dict[str, Any]) -> str:
+    if value["connected"]:
+        return "connected"
+    why = f": {value['refused']}; only the hub's administrator can mend that" if value["refused"] else ""
+    return f"not connected{why}"

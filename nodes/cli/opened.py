@@ -17,7 +17,7 @@ from nodes.link.errors import NodeError
 from nodes.link.identity import Identity, load_identity
 from protocols.errors import RemoteProtocolError
 from runtime import migrations
-from runtime.cli import EXIT_USAGE, fail
+from runtime.cli import EXIT_USAGE, fail, refuse
 from runtime.home import HomeError, poke
 from runtime.storage_errors import StorageError
 
@@ -50,8 +50,12 @@ def opened_node(home: Path) -> Iterator[OpenedNode]:
             engine.dispose()
     except SettingsError as error:
         fail(str(error), EXIT_USAGE)
-    except (NodeError, HomeError, StorageError, RemoteProtocolError) as error:
-        fail(str(error))
+    except NodeError as error:
+        refuse(error.code, str(error))
+    except RemoteProtocolError as error:
+        refuse(error.wire_code, str(error))
+    except (HomeError, StorageError) as error:
+        fail(f"Error: {error}")
     except CryptoError as error:
         fail(f"a sealed file in {home} is damaged: {error}; restore it from a backup")
     except OSError as error:

@@ -10,25 +10,23 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from sqlalchemy import Connection
 
+from config.fields import UnfitError, parse_address
 from nodes import home as node_home
 from nodes.cli import home_option, json_option
 from nodes.cli.opened import OpenedNode, opened_node
-from nodes.cli.watching import watch
+from nodes.cli.outcome import STATES, wait
 from nodes.gateways.drafting import kind_of, patient_of, sender_of
 from nodes.link import addressbook, files, outbox
+from nodes.link.errors import Refused
 from nodes.link.ids import id_text
 from protocols.hl7.header import read_header
 from protocols.hl7.priority import is_stat
-from protocols.link.envelope import FILE_KIND, Priority, State
-from runtime.cli import EXIT_NO_DAEMON, EXIT_TIMED_OUT, EXIT_USAGE, facts, fail, say, seconds
+from protocols.link.envelope import FILE_KIND, Priority
+from runtime.cli import EXIT_NO_DAEMON, EXIT_USAGE, Duration, facts, fail, say, size_text
 from runtime.transactions import read, transact
 
-STATES: Final = {
-    "accepted": frozenset({State.ACCEPTED, State.DELIVERED, State.PROCESSED, State.REFUSED, State.RETURNED}),
-    "delivered": frozenset({State.DELIVERED, State.PROCESSED, State.REFUSED, State.RETURNED}),
-    "processed": frozenset({State.PROCESSED, State.REFUSED, State.RETURNED}),
-}
 BODY_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -46,14 +44,21 @@ BODY_BYTES: Final = 64 * 1024 * 1024
 @click.option(
     "--priority", type=click.Choice(["stat", "routine"]), help="Default: what the message says, else routine."
 )
-@click.option("--hl7", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="An HL7 message.")
+@click.option(
+    "--hl7", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
+    help="An HL7 message; - reads stdin.",
+)  # fmt: skip
 @click.option(
     "--file", "paths", multiple=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="An attachment; may repeat.",
 )  # fmt: skip
 @click.option("--wait", type=click.Choice(list(STATES)), help="Wait until it is there.")
-@click.option("--timeout", default="24h", show_default=True, help="How long to wait.")
-@click.option("--valid-for", help="How long it may take before it comes back. Default: the settings'.")
+@click.option(
+    "--timeout", type=Duration(or_none=True), default="24h", show_default=True, help="How long to wait."
+)
+@click.option(
+    "--valid-for", type=Duration(), help="How long it may take before it comes back. Default: the settings'."
+)
 @json_option
 def send(home: Path, **options: Any) -> None:
     """Send an HL7 message, files, or both.
@@ -62,8 +67,11 @@ def send(home: Path, **options: Any) -> None:
     """
     if options["hl7"] is None and not options["paths"]:
         fail("nothing to send: give --hl7 FILE, --file FILE, or both", EXIT_USAGE)
+    if options["key"] == "":
+        fail("--id is empty: give the key that you know the message by, or leave --id out", EXIT_USAGE)
+    recipients = _recipients(options["recipients"])
     with opened_node(home) as node:
-        put = _put(node, options)
+        put = _put(node, recipients, options)
         running = node.poke()
         identifier = id_text(put.id)
         if options["wait"] is None:
@@ -82,33 +90,44 @@ def send(home: Path, **options: Any) -> None:
                 text=lambda: identifier,
             )
             fail("Queued, but nothing to wait for: the daemon is not running.", EXIT_NO_DAEMON)
-        _wait(node, put, options)
+        wait(node, put.id, options["wait"], options["timeout"], as_json=options["as_json"])
 
 
-def _wait(node: OpenedNode, put: outbox.Put, options: dict[str, Any]) -> None:
-    wanted = STATES[options["wait"]]
-    sent = watch(node.engine, put.id, wanted, seconds(options["timeout"]))
-    value = {"id": id_text(put.id), "state": sent.state.word}
-    if sent.reason:
-        value["reason"] = sent.reason
-    facts(value, as_json=options["as_json"], text=lambda: f"{value['id']} {sent.state.word}")
-    if sent.state not in wanted:
-        fail(f"Not {options['wait']} yet ({sent.state.word}); it goes on by itself.", EXIT_TIMED_OUT)
-    if sent.state in (State.REFUSED, State.RETURNED):
-        fail(f"Came back: {sent.reason}")
+def _recipients(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the recipients, each once; what is no address is wrong usage, all of it named at once."""
+    faults = []
+    for recipient in dict.fromkeys(given):
+        try:
+            parse_address(recipient)
+        except UnfitError as fault:
+            faults.append(f"Error: --to {recipient!r} {fault}")
+    if faults:
+        fail("\n".join(faults), EXIT_USAGE)
+    return tuple(dict.fromkeys(given))
 
 
-def _put(node: OpenedNode, options: dict[str, Any]) -> outbox.Put:
+def _check_known(connection: Connection, recipients: tuple[str, ...]) -> None:
+    """Raise Refused if the address book lacks any of them; the text names every one."""
+    faults = []
+    for recipient in recipients:
+        try:
+            addressbook.resolve(connection, (recipient,))
+        except Refused as fault:
+            faults.append(fault)
+    if faults:
+        raise Refused(faults[0].code, "\n".join(str(fault) for fault in faults))
+
+
+def _put(node: OpenedNode, recipients: tuple[str, ...], options: dict[str, Any]) -> outbox.Put:
     body = _body(options["hl7"])
     sender = read(node.engine, lambda c: sender_of(c, node.identity.facility, options["sender"]))
     kind, patient, subject, stat = _read(body)
     if options["valid_for"] is None:
         valid_for_ms = node_home.valid_for_ms(node.settings.messages, kind)
     else:
-        valid_for_ms = int(seconds(options["valid_for"]) * 1000)
-    recipients = tuple(dict.fromkeys(options["recipients"]))
+        valid_for_ms = int(options["valid_for"] * 1000)
     # A wrong address is found before anything large is sealed.
-    read(node.engine, lambda c: addressbook.resolve(c, recipients))
+    read(node.engine, lambda c: _check_known(c, recipients))
     prepared = _prepare(node, body, options["paths"])
     draft = outbox.Draft(
         sender=sender,
@@ -146,11 +165,10 @@ def _priority(wanted: str | None, *, stat: bool) -> Priority:
 def _body(path: Path | None) -> bytes:
     if path is None:
         return b""
-    if path.stat().st_size > BODY_BYTES:
-        fail(
-            f"{path} has {path.stat().st_size} bytes, a message has at most {BODY_BYTES}; send it with --file"
-        )
-    body = path.read_bytes()
+    with click.open_file(str(path), "rb") as file:
+        body: bytes = file.read(BODY_BYTES + 1)
+    if len(body) > BODY_BYTES:
+        fail(f"{path} is larger than a message can be, {size_text(BODY_BYTES)}; send it with --file")
     if not body:
         fail(f"{path} is empty; it should be an HL7 message")
     return body

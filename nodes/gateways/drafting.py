@@ -61,9 +61,10 @@ def check_recipients(connection: Connection, recipients: tuple[str, ...]) -> Non
     """Raise :class:`Refused` as the outbox will, before anything large is read or sealed."""
     for recipient in recipients:
         if not (_ID.fullmatch(mailbox_of(recipient)) and _ID.fullmatch(facility_of(recipient))):
+            why = ": capitals are not allowed" if recipient != recipient.lower() else ""
             raise Refused(
                 "bad-address",
-                f"`to` holds {recipient[:80]!r}, which is no address; it should be like labo@chu-oran",
+                f"`to` holds {recipient[:80]!r}, which is no address{why}; it should be like labo@chu-oran",
             )
     if len(addressbook.resolve(connection, recipients)) > limits.RECIPIENTS:
         raise Refused("too-many-recipients", f"`to`: at most {limits.RECIPIENTS} recipients are allowed")

@@ -185,7 +185,9 @@ def resolve(connection: Connection, recipients: tuple[str, ...]) -> tuple[str, .
     for recipient in recipients:
         mailbox, facility = mailbox_of(recipient), facility_of(recipient)
         if not statements.is_address(recipient):
-            raise Refused("bad-address", f"{recipient!r} is not an address; it should be mailbox@facility")
+            right = recipient.lower() if statements.is_address(recipient.lower()) else "mailbox@facility"
+            why = ": capitals are not allowed" if right == recipient.lower() else ""
+            raise Refused("bad-address", f"{recipient!r} is not an address{why}; it should be {right}")
         if facility == GROUP:
             found.update(dict.fromkeys(_members(connection, mailbox)))
             continue

@@ -7,12 +7,21 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from nodes.link.tables import alarms, facts, outbox
+from protocols.link.frames import Goodbye
 
 DIRECTORY_VERSION: Final = "directory_version"
 CONNECTED: Final = "connected"
 OFFERED_SEQ: Final = "offered_seq"
 """The last outbox seq that any session may have submitted: what is after it is not in doubt."""
+REFUSED: Final = "refused"
+"""Why the hub does not let this node in (a :class:`Goodbye`), 0 if it did when last asked."""
 ALARMS_KEPT: Final = 1_000
+REFUSALS: Final = {
+    Goodbye.UNKNOWN_KEY: "the hub does not know this node's key",
+    Goodbye.REVOKED: "its keys are revoked",
+    Goodbye.SUSPENDED: "its facility is suspended",
+}
+"""What only an administrator of the hub can mend."""
 
 
 def get(connection: Connection, name: str, default: int = 0) -> int:
@@ -29,6 +38,12 @@ def put(connection: Connection, name: str, value: int) -> None:
     changed = connection.execute(update(facts).where(facts.c.name == name).values(value=value))
     if changed.rowcount == 0:
         connection.execute(insert(facts).values(name=name, value=value))
+
+
+def refusal(connection: Connection) -> str:
+    """Return why the hub does not let this node in, empty if it did when last asked."""
+    found = get(connection, REFUSED)
+    return next((text for reason, text in REFUSALS.items() if reason == found), "")
 
 
 def session_began(connection: Connection) -> None:

@@ -206,8 +206,9 @@ class NodeSession:
         finally:
             self._reading_directory = False
         self.link.resume_reading()
-        if complete:
-            self.directory_complete = self.link.session.open
+        if complete and not self.directory_complete and self.link.session.open:
+            self.directory_complete = True
+            event(_LOG, logging.INFO, "connected", hub=core.identity.hub_name)
         self._go_on()
 
     def _go_on(self) -> None:

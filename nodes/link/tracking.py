@@ -100,6 +100,28 @@ def latest(connection: Connection, limit: int, *, unsettled_only: bool = False) 
     return [_sent(connection, row) for row in connection.execute(query).all()]
 
 
+@dataclass(frozen=True, slots=True)
+class SentFile:
+    """An attachment of a message of ours. ``digest`` is BLAKE2b-256 of the plain bytes."""
+
+    name: str
+    size: int
+    digest: bytes
+
+
+def open_files(connection: Connection, identifier: bytes) -> tuple[SentFile, ...]:
+    """Return the attachments of a message of ours, in order; none for one that is not here."""
+    row = connection.execute(select(outbox).where(outbox.c.id == identifier)).one_or_none()
+    if row is None:
+        return ()
+    content = decode_content(sealing.open_body(sealing.ContentKey(row.content_key), row.envelope, row.sealed))
+    envelope = decode_envelope(row.envelope)
+    refs = envelope.attachments[1:] if envelope.body_outside else envelope.attachments
+    return tuple(
+        SentFile(named.name, ref.size, named.digest) for named, ref in zip(content.files, refs, strict=True)
+    )
+
+
 def open_content(connection: Connection, identifier: bytes, home: Path) -> tuple[Content, bytes]:
     """Return what a message of ours says: its content and its body, wherever that is kept."""
     row = connection.execute(select(outbox).where(outbox.c.id == identifier)).one_or_none()

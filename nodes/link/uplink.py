@@ -3,7 +3,11 @@
 After a loss the next attempt comes after a random wait that grows to a minute (exponential
 back-off with full jitter), so that ten thousand nodes do not return in the same second.
 A hub that says how long to wait is obeyed; one that says that our key is unknown, revoked
-or suspended is asked again, rarely, since an administrator may mend it.
+or suspended is asked again, rarely, since an administrator may mend it: an alarm tells the
+operator once, and the reason is kept for ``wasl-node status`` until the hub lets us in.
+
+A message that is put while we wait calls at once, unless the last call was a moment ago, or
+the hub said to wait, or the last session was given up here.
 """
 
 from __future__ import annotations
@@ -26,6 +30,8 @@ from runtime.tasks import spawn
 
 FIRST_RETRY_S: Final = 0.5
 RETRY_CAP_S: Final = 60.0
+SOON_S: Final = 2.0
+"""A put, or a poke, calls the hub at once if the last call is as long ago as this."""
 MAINTENANCE_S: Final = 5.0
 EXPIRED_PER_ROUND: Final = 500
 
@@ -51,8 +57,10 @@ class Uplink:
         self._round: Handle | None = None
         self._stopped = False
         self._told_to_wait = False
+        self._attempted_s = 0.0
+        self._refused = 0
         self.last_failure = "not connected yet"
-        core.post.on_outbox(self._wake)
+        core.post.on_outbox(self._put)
 
     @property
     def connected(self) -> bool:
@@ -62,6 +70,7 @@ class Uplink:
     async def start(self) -> None:
         """Note that no session survived, and begin."""
         await self._core.database.write(facts.session_ended)
+        self._refused = await self._core.database.read(lambda c: facts.get(c, facts.REFUSED))
         await self._core.reload_trust()
         self._attempt()
         self._maintain()
@@ -76,10 +85,15 @@ class Uplink:
             self._session.link.end(f.Goodbye.DONE, "this node is going down")
 
     def reconnect_soon(self) -> None:
-        """Try at once if an attempt is being waited for (somebody poked), unless the hub said to wait."""
-        if self._retry is not None and not self._told_to_wait:
+        """Try at once if an attempt is being waited for (somebody poked, or put), with some exceptions."""
+        ago_s = self._core.clock.monotonic_s() - self._attempted_s
+        if self._retry is not None and not self._told_to_wait and ago_s >= SOON_S:
             self._retry.cancel()
             self._attempt()
+
+    def _put(self) -> None:
+        self._wake()
+        self.reconnect_soon()
 
     def _wake(self) -> None:
         if self._session is not None:
@@ -89,6 +103,7 @@ class Uplink:
         self._retry = None
         if self._stopped:
             return
+        self._attempted_s = self._core.clock.monotonic_s()
         self._core.metrics.connects.inc()
         session = NodeSession(self._core, self._closed)
         self._session = session
@@ -101,18 +116,35 @@ class Uplink:
         self._core.metrics.connected.set(0)
         refusal = session.refusal
         level = logging.INFO if session.opened or self._backoff.failures else logging.WARNING
-        event(_LOG, level, "hub-lost", reason=reason, code=refusal.reason.name if refusal else None)
         self.last_failure = reason
         if session.opened:
             if not session.gave_up:  # what fails here, such as a full disk, fails again in the next session
                 self._backoff.reset()
             spawn(self._ended(), session.failed)
-        self._told_to_wait = refusal is not None and refusal.retry_after_s > 0
+        self._told_to_wait = session.gave_up or (refusal is not None and refusal.retry_after_s > 0)
+        wait_s = None
         if not self._stopped:
             wait_s = self._backoff.next_s()
             if refusal is not None:
                 wait_s += refusal.retry_after_s * self._core.random.uniform(0.5, 1.0)
             self._retry = self._core.clock.call_later(wait_s, self._attempt)
+        code = refusal.reason.name if refusal else None
+        again_s = None if wait_s is None else round(wait_s, 1)
+        event(_LOG, level, "hub-lost", reason=reason, code=code, again_in_s=again_s)
+        if refusal is not None and refusal.reason in facts.REFUSALS:
+            self._note_refusal(refusal.reason, f"{facts.REFUSALS[refusal.reason]}: {refusal.text}")
+
+    def _note_refusal(self, reason: int, text: str) -> None:
+        """Keep why the hub does not let us in (0: it does), and tell the operator, once for each change."""
+        if reason == self._refused:
+            return
+        self._refused = reason
+        spawn(self._keep_refusal(reason, text), self._maintenance_failed)
+
+    async def _keep_refusal(self, reason: int, text: str) -> None:
+        await self._core.database.write(lambda c: facts.put(c, facts.REFUSED, reason))
+        if reason:
+            await self._core.post.alarm("hub-refuses", f"the hub does not let this node in: {text}")
 
     async def _ended(self) -> None:
         await self._core.database.write(facts.session_ended)
@@ -121,6 +153,8 @@ class Uplink:
 
     def _maintain(self) -> None:
         self._core.metrics.connected.set(self.connected)
+        if self.connected:
+            self._note_refusal(0, "")
         self._round = self._core.clock.call_later(MAINTENANCE_S, self._maintain)
         spawn(self._return_expired(), self._maintenance_failed)
         self._wake()

@@ -154,7 +154,7 @@ def test_refuses_what_is_no_name(text: str) -> None:
 
 
 def test_suggests_lower_case() -> None:
-    with pytest.raises(UnfitError, match='as in "chu-alger"'):
+    with pytest.raises(UnfitError, match='capitals.* needs "chu-alger"'):
         parse_name("CHU-Alger")
 
 

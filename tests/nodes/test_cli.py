@@ -17,7 +17,7 @@ from sqlalchemy import Connection, insert
 from crypto.primitives import blake2b
 from nodes.cli import COMMANDS, main
 from nodes.home import DATABASE, SETTINGS, open_database, prepare_home
-from nodes.link import tables
+from nodes.link import inbox, tables
 from nodes.link.identity import IDENTITY, KEYS, save_identity, save_keys
 from nodes.link.ids import id_text, new_id
 from protocols.link.envelope import State
@@ -63,13 +63,15 @@ class Node:
 
     def receive(self, body: bytes, files: dict[str, bytes] | None = None, **change: Any) -> str:
         identifier = new_id(EPOCH_MS)
-        row = {
+        row: dict[str, Any] = {
             "id": identifier, "sender": "labo@chu-oran", "recipient": f"labo@{HERE}", "digest": bytes(32),
             "kind": "ORU^R01", "priority": 0, "subject": "s", "patient": "p", "key": "", "body": body,
             "body_path": None, "created_ms": EPOCH_MS, "received_ms": EPOCH_MS, "state": int(State.DELIVERED),
             "handed_ms": None, "code": "", "receipt": b"r",
         } | change  # fmt: skip
-        engine = open_database(self.home)
+        handed_on = {name: row[name] for name in ("sender", "recipient", "kind", "subject", "patient", "key")}
+        digest = inbox.content_digest(identifier, body_digest=blake2b(body), **handed_on)
+        row.setdefault("content_digest", digest)
         rows = []
         for position, (name, data) in enumerate((files or {}).items()):
             path = self.home / "incoming" / f"{identifier.hex()}-{position}"
@@ -88,9 +90,13 @@ class Node:
             for one in rows:
                 connection.execute(insert(tables.inbox_files).values(one | {"inbox_seq": key[0]}))
 
+        self.write(operation)
+        return id_text(identifier)
+
+    def write(self, operation: Callable[[Connection], object]) -> None:
+        engine = open_database(self.home)
         transact(engine, operation)
         engine.dispose()
-        return id_text(identifier)
 
 
 @pytest.fixture
@@ -176,7 +182,10 @@ def test_show_gives_back_what_was_sent(node: Node, hl7: str, tmp_path: Path) -> 
         (("--to", TO), 2),
         (("--to", "nobody@chu-oran", "--hl7", "{hl7}"), 1),
         (("--to", "cardio@chu-mars", "--hl7", "{hl7}"), 1),
-        (("--to", "no address", "--hl7", "{hl7}"), 1),
+        (("--to", "no address", "--hl7", "{hl7}"), 2),
+        (("--to", TO, "--hl7", "{hl7}", "--id", ""), 2),
+        (("--to", TO, "--hl7", "{hl7}", "--valid-for", "0s"), 2),
+        (("--to", TO, "--hl7", "{hl7}", "--timeout", "soon"), 2),
         (("--to", TO, "--hl7", "{hl7}", "--from", "nobody"), 1),
         (("--to", TO, "--hl7", "{hl7}", "--valid-for", "banana"), 2),
         (("--to", TO, "--hl7", "{hl7}", "--valid-for", "900d"), 1),

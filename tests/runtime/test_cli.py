@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -45,10 +46,79 @@ def test_moments_are_utc_with_milliseconds(at_ms: int, text: str) -> None:
     assert cli.moment(at_ms) == text
 
 
-def test_durations_are_read_or_are_wrong_usage() -> None:
-    assert cli.seconds("24h") == 86_400
-    with pytest.raises(click.BadParameter):
-        cli.seconds("banana")
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, عنوان, \u200d", "plain, عنوان, \u200d"),
+        ("\x1b[2J\x9b1m\x00\x7f", r"\x1b[2J\x9b1m\x00\x7f"),
+        ("a\nb\tc\rd", r"a\nb\tc\rd"),
+        ("\u202egpj.exe\u2066\u2028", r"\u202egpj.exe\u2066\u2028"),
+        ("\udcff", r"\udcff"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_written_out(text: str, shown: str) -> None:
+    assert cli.plain(text) == shown
+    assert shown in cli.table([(text, 1)], ("text", "n"))
+
+
+def test_words_keep_their_lines_and_lose_their_power(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.say("one\n\ttwo \x1b[31m")
+    assert capsys.readouterr().err == "one\n\ttwo \\x1b[31m\n"
+
+
+def test_json_is_the_same_value_and_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"subject": "\x9b31m \x7f \u202e \udcff \n"}
+    cli.facts(value, as_json=True, text=str)
+    out = capsys.readouterr().out.strip()
+    assert json.loads(out) == value
+    assert out.isprintable()
+    assert out.isascii()
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 bytes"), (1, "1 byte"), (1536, "1.5 KiB"), (64 << 20, "64 MiB"), (3 << 30, "3 GiB")],
+)
+def test_sizes_are_for_people(size: int, text: str) -> None:
+    assert cli.size_text(size) == text
+
+
+def test_a_refusal_begins_with_its_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.refuse("unknown-mailbox", "there is none")
+    assert (ended.value.code, capsys.readouterr().err) == (1, "Error [unknown-mailbox]: there is none\n")
+
+
+@click.command()
+@click.option("--for", "time_s", type=cli.Duration(), default="24h")
+@click.option("--timeout", "timeout_s", type=cli.Duration(or_none=True), default="0s")
+def durations(time_s: float, timeout_s: float) -> None:
+    click.echo(f"{time_s} {timeout_s}")
+
+
+def test_durations_are_read() -> None:
+    assert CliRunner().invoke(durations, []).stdout == "86400.0 0.0\n"
+    assert CliRunner().invoke(durations, ["--for", "1h30m"]).stdout == "5400.0 0.0\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [(("--for", "banana"), "--for"), (("--for", "0s"), "--for"), (("--timeout", "1 h"), "--timeout")],
+)
+def test_a_wrong_duration_names_its_option(arguments: tuple[str, ...], named: str) -> None:
+    result = CliRunner().invoke(durations, arguments)
+    assert (result.exit_code, named in result.stderr) == (2, True)
+
+
+def test_the_home_may_be_said_by_the_environment(tmp_path: Path) -> None:
+    @click.command()
+    @cli.home_option("hub")
+    def command(home: Path) -> None:
+        click.echo(str(home))
+
+    assert CliRunner().invoke(command, env={"WASL_HOME": str(tmp_path)}).stdout == f"{tmp_path}\n"
+    assert CliRunner().invoke(command, env={"WASL_HOME": None}).exit_code == 2
+    assert "WASL_HOME" in CliRunner().invoke(command, ["--help"]).stdout
 
 
 def test_a_lazy_group_lists_its_commands_without_importing_them() -> None:
@@ -61,3 +131,5 @@ def test_a_lazy_group_lists_its_commands_without_importing_them() -> None:
     assert "tests.runtime.no_such_module" not in sys.modules
     wrong = CliRunner().invoke(group, ["unknown"])
     assert (wrong.exit_code, "No such command" in wrong.stderr) == (2, True)
+    assert "Did you mean 'late'?" in CliRunner().invoke(group, ["lat"]).stderr
+    assert CliRunner().invoke(group, ["-h"]).exit_code == 0

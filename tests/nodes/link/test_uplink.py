@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 
+import pytest
 from twisted.internet.defer import Deferred
 
 from nodes.link import facts, files, outbox, tracking
@@ -88,6 +90,56 @@ def test_a_poke_cuts_a_wait_short(hub: HubEnd) -> None:
     hub.turn()
     assert hub.calls == calls + 1
     assert hub.uplink.connected
+
+
+def test_a_put_cuts_a_wait_short_but_not_right_after_an_attempt(hub: HubEnd) -> None:
+    hub.reachable = False
+    hub.lose()
+    hub.station.advance(300, step_s=0.5)
+    hub.uplink._backoff.next_s = lambda: 1_000.0  # type: ignore[method-assign]  # so that no timer calls now
+    hub.station.advance(60, step_s=0.5)
+    calls = hub.calls
+    hub.station.advance(60)
+    assert hub.calls == calls
+    for _ in range(5):
+        hub.station.post.outbox_changed()
+    assert hub.calls == calls + 1
+    hub.station.advance(2.5)
+    hub.station.post.outbox_changed()
+    assert hub.calls == calls + 2
+
+
+def test_a_refused_node_knows_why_and_alarms_once(station: Station) -> None:
+    """Kept for the command line across restarts of the daemon, until the hub lets it in."""
+    hub = HubEnd(station)
+    welcome = hub.answer_hello
+    hub.answer_hello = lambda session: session.refuse(
+        hub._welcome(), f.End(f.Goodbye.SUSPENDED, "this facility is suspended", 20)
+    )
+    station.run(hub.uplink.start())
+    for _ in range(3):
+        hub.turn()
+        station.advance(90, step_s=1)
+    assert hub.calls > 2
+    assert station.do(facts.refusal) == "its facility is suspended"
+    alarms = [code for _, code, _ in station.do(partial(facts.latest_alarms, limit=9))]
+    assert alarms == ["hub-refuses"]
+    hub.answer_hello = welcome
+    for _ in range(100):
+        hub.turn()
+        station.advance(1)
+    assert hub.uplink.connected
+    assert station.do(facts.refusal) == ""
+    hub.uplink.stop()
+
+
+def test_a_session_and_a_loss_are_in_the_log(hub: HubEnd, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    hub.lose()
+    hub.again()
+    said = [record.getMessage() for record in caplog.records]
+    assert said.count("hub-lost") == 1
+    assert said.count("connected") == 1
 
 
 def test_stop_says_goodbye_and_stays_away(hub: HubEnd) -> None:
