@@ -123,8 +123,10 @@ class Delivery:
             and link.window_left >= len(rows)
             and link.pending_bytes <= PENDING_BYTES
         ):
-            self._after[priority] = rows[-1].seq
-            self._dispatch(rows, priority)
+            # A look at the table may have been faster than the word of the commit.
+            fresh = [row for row in rows if row.seq > self._after[priority]]
+            self._after[priority] = max(self._after[priority], rows[-1].seq)
+            self._dispatch(fresh, priority)
             self._drain()
         else:
             self._caught_up[priority] = False
