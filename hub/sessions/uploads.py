@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from crypto.filestream import SEALED_CHUNK_BYTES, chunk_count
 from hub.core import HubCore
-from hub.files.errors import AttachmentError, TooManyUploads
+from hub.files.errors import AttachmentError, AttachmentMissing, Damaged, TooManyUploads
 from protocols.link import frames as f
 from protocols.link import limits
 from protocols.link.errors import RemoteError
@@ -112,7 +112,8 @@ class Uploads:
 
     def _failed(self, upload: _Upload, error: Exception) -> None:
         self._uploads.pop(upload.id, None)
-        later = isinstance(error, (StorageError, TooManyUploads))
+        # What this hub's disk lost is no fault of the sender's: it begins again from chunk 0.
+        later = isinstance(error, (StorageError, TooManyUploads, Damaged, AttachmentMissing))
         code = "no-room" if isinstance(error, StorageFull) else "try-later" if later else "bad-attachment"
         self._refuse(upload.id, code, str(error), RETRY_MS if later else 0)
 
