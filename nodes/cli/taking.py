@@ -16,10 +16,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from crypto.primitives import blake2b_stream
 from nodes.gateways.naming import SNIFFED_BYTES, body_suffix
 from nodes.link import inbox
-from nodes.link.errors import Refused
 from nodes.link.files import safe_name
 from nodes.link.ids import id_text
 from runtime import disk
@@ -33,7 +31,7 @@ _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno
 def write_message(received: inbox.Received, home: Path, into: Path) -> list[Path]:
     """Write body and attachments into ``into`` (made, mode 0700, if missing); return where they are.
 
-    Raises OSError; StorageFailed; Refused if an attachment is not what arrived any more.
+    Raises OSError; StorageFailed; Damaged if any of it is not what arrived any more.
     """
     into.mkdir(HOME_MODE, parents=True, exist_ok=True)
     written: list[Path] = []
@@ -42,19 +40,9 @@ def write_message(received: inbox.Received, home: Path, into: Path) -> list[Path
         name = id_text(received.id) + body_suffix(body[:SNIFFED_BYTES])
         written.append(_write(into, name, [body], written))
     for file in received.files:
-        written.append(_write(into, safe_name(file.name), _checked(home, file), written))
+        written.append(_write(into, safe_name(file.name), inbox.file_pieces(file, home), written))
     disk.sync_directory(into)
     return written
-
-
-def _checked(home: Path, file: inbox.ReceivedFile) -> Iterator[bytes]:
-    digest = blake2b_stream()
-    with (home / file.path).open("rb") as stored:
-        while piece := stored.read(_PIECE_BYTES):
-            digest.update(piece)
-            yield piece
-    if digest.digest() != file.digest:
-        raise Refused("damaged", f"{home / file.path} does not hold what arrived any more: restore a backup")
 
 
 def _write(into: Path, name: str, pieces: Iterable[bytes], written: list[Path]) -> Path:

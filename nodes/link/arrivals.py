@@ -8,12 +8,21 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select
 
+from crypto.primitives import blake2b
 from nodes.link import facts
 from nodes.link.ids import id_text
-from nodes.link.inbox import ReceivedFile
+from nodes.link.inbox import ReceivedFile, content_digest
 from nodes.link.opening import Opened
 from nodes.link.tables import inbox, inbox_files
 from protocols.link.envelope import State
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBody:
+    """A body that is a file: where it is, relative to the home, and BLAKE2b-256 of what it holds."""
+
+    path: str
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +30,7 @@ class Arrival:
     """An opened message with all of its files on disk, and the receipts for both outcomes."""
 
     opened: Opened
-    body_path: str | None
+    body_path: StoredBody | None
     files: tuple[ReceivedFile, ...]
     delivered: bytes
     expired: bytes
@@ -83,11 +92,11 @@ def _again(given: _Given, opened: Opened) -> Outcome:
 
 def files_of_twin(
     connection: Connection, opened: Opened
-) -> tuple[str | None, tuple[ReceivedFile, ...]] | None:
-    """Return body path and files of the same message if it came here for another mailbox, else None."""
+) -> tuple[StoredBody | None, tuple[ReceivedFile, ...]] | None:
+    """Return stored body and files of the same message if it came here for another mailbox, else None."""
     envelope = opened.envelope
     row = connection.execute(
-        select(inbox.c.seq, inbox.c.body_path)
+        select(inbox.c.seq, inbox.c.body_path, inbox.c.body_digest)
         .where(inbox.c.id == envelope.id, inbox.c.sender == envelope.sender, inbox.c.digest == opened.digest)
         .limit(1)
     ).one_or_none()
@@ -96,7 +105,8 @@ def files_of_twin(
     files = connection.execute(
         select(inbox_files).where(inbox_files.c.inbox_seq == row.seq).order_by(inbox_files.c.position)
     )
-    return row.body_path, tuple(
+    body = StoredBody(row.body_path, row.body_digest) if row.body_path is not None else None
+    return body, tuple(
         ReceivedFile(file.name, file.media_type, file.size, file.digest, file.path) for file in files
     )
 
@@ -145,7 +155,11 @@ def _write(connection: Connection, rows: list[dict[str, Any]]) -> None:
 
 def _row(arrival: Arrival, now_ms: int) -> dict[str, Any]:
     opened = arrival.opened
-    envelope, content = opened.envelope, opened.content
+    envelope, content, stored = opened.envelope, opened.content, arrival.body_path
+    digest = content_digest(
+        envelope.id, envelope.sender, opened.recipient, envelope.kind, content.subject, content.patient,
+        content.key, blake2b(content.body) if stored is None else stored.digest,
+    )  # fmt: skip
     return {
         "id": envelope.id,
         "sender": envelope.sender,
@@ -157,7 +171,9 @@ def _row(arrival: Arrival, now_ms: int) -> dict[str, Any]:
         "patient": content.patient,
         "key": content.key,
         "body": content.body,
-        "body_path": arrival.body_path,
+        "body_path": stored.path if stored else None,
+        "body_digest": stored.digest if stored else None,
+        "content_digest": digest,
         "created_ms": envelope.created_ms,
         "received_ms": now_ms,
         "state": int(State.DELIVERED),

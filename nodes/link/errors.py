@@ -28,5 +28,9 @@ class NoRoom(NodeError):  # noqa: N818 - states the condition
     """The disk is nearly full: refused before anything was taken; try again later."""
 
 
+class Damaged(Refused):
+    """What the node keeps of a message is not what it was; it is not handed on."""
+
+
 class NotFound(NodeError):  # noqa: N818 - states the condition
     """Nothing here has that id."""

@@ -25,6 +25,7 @@ from crypto import filestream
 from crypto.errors import CryptoError
 from crypto.primitives import blake2b_stream
 from crypto.sealing import attachment_key
+from nodes.link.arrivals import StoredBody
 from nodes.link.core import INCOMING, LinkCore
 from nodes.link.files import own_directory, safe_name
 from nodes.link.inbox import ReceivedFile
@@ -53,7 +54,7 @@ _LOG = logging.getLogger(__name__)
 class Fetched:
     """The files of one message, on disk and durable; paths are relative to the home."""
 
-    body_path: str | None
+    body_path: StoredBody | None
     files: tuple[ReceivedFile, ...]
 
 
@@ -175,13 +176,13 @@ class Fetching:
         await self._room(sum(ref.size for ref in envelope.attachments), opened.remaining_ms / 1000)
         # Named after all that was signed: no other message can reach into a file that was delivered.
         stem = opened.digest.hex()
-        body_path: str | None = None
+        body_path: StoredBody | None = None
         files: list[ReceivedFile] = []
         for position, ref in enumerate(envelope.attachments):
             name = f"{INCOMING}/{stem}-{position}"
             digest = await self._one(ref, self._core.home / name, attachment_key(opened.content_key, ref.id))
             if envelope.body_outside and position == 0:
-                body_path = name
+                body_path = StoredBody(name, digest)
                 continue
             named = content.files[position - envelope.body_outside]
             if named.digest != digest:

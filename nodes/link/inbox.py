@@ -7,26 +7,36 @@ waits in state DELIVERED until an application took it (PROCESSED) or refused it 
 transaction, so neither can be lost without the other.
 
 Order: within one priority as they came; STAT before ROUTINE.
+
+What is handed on is what arrived: body, addresses, kind, subject, patient and key are covered by a digest
+that was made on arrival (``content_digest``), and every door reads the body by ``body_pieces`` or
+``read_body``, which check it. Attachments have digests of their own, which the doors check (``file_pieces``).
+Not covered: names and media types of attachments, times, state.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 from sqlalchemy import Connection, insert, select, update
 
 from crypto import sealing
 from crypto.errors import CryptoError
 from crypto.keys import SigningPublicKey
+from crypto.primitives import blake2b, blake2b_stream
 from nodes.link import addressbook
-from nodes.link.errors import NotFound, Refused
+from nodes.link.errors import Damaged, NotFound, Refused
 from nodes.link.identity import Identity
 from nodes.link.ids import id_text
 from nodes.link.tables import inbox, inbox_files, receipts
 from protocols.link import limits
 from protocols.link.envelope import FILE_KIND, Priority, Receipt, State, facility_of
+
+PIECE_BYTES: Final = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,7 @@ class Received:
     code: str
     handed_ms: int | None
     files: tuple[ReceivedFile, ...]
+    content_digest: bytes = field(repr=False)
 
 
 def waiting(
@@ -137,9 +148,67 @@ def find(connection: Connection, identifier: bytes, recipient: str | None = None
     return found[0]
 
 
+def content_digest(
+    identifier: bytes,
+    sender: str,
+    recipient: str,
+    kind: str,
+    subject: str,
+    patient: str,
+    key: str,
+    body_digest: bytes,
+) -> bytes:
+    """Return the digest over what is handed on of a message; ``body_digest`` is BLAKE2b-256 of its body."""
+    handed_on = (identifier, sender, recipient, kind, subject, patient, key, body_digest)
+    return blake2b(msgspec.msgpack.encode(handed_on), person=b"wasl inbox")
+
+
 def read_body(received: Received, home: Path) -> bytes:
-    """Return the body, wherever it is kept."""
-    return received.body if received.body_path is None else (home / received.body_path).read_bytes()
+    """Return the body, wherever it is kept; raises as :func:`body_pieces` does."""
+    return b"".join(body_pieces(received, home))
+
+
+def body_pieces(received: Received, home: Path) -> Iterator[bytes]:
+    """Yield the body in pieces of up to ``PIECE_BYTES``.
+
+    Raises Damaged at its end unless body, addresses, kind, subject, patient and key are what arrived; OSError
+    if it cannot be read.
+    """
+    digest = blake2b_stream()
+    for piece in _pieces(home / received.body_path) if received.body_path else (received.body,):
+        digest.update(piece)
+        yield piece
+    found = content_digest(
+        received.id, received.sender, received.recipient, received.kind, received.subject, received.patient,
+        received.key, digest.digest(),
+    )  # fmt: skip
+    if found != received.content_digest:
+        place = f"the inbox's row {received.seq}" + (
+            f" or {received.body_path}" if received.body_path else ""
+        )
+        text = f"{place} in {home} does not hold message {id_text(received.id)} as it arrived any more"
+        raise Damaged("damaged", f"{text}; restore a backup")
+
+
+def file_pieces(file: ReceivedFile, home: Path) -> Iterator[bytes]:
+    """Yield an attachment's bytes; raises Damaged at its end unless they are those that arrived, OSError."""
+    digest = blake2b_stream()
+    for piece in _pieces(home / file.path):
+        digest.update(piece)
+        yield piece
+    if digest.digest() != file.digest:
+        text = f"{home / file.path} does not hold what arrived as {file.name!r} any more"
+        raise Damaged("damaged", f"{text}; restore a backup")
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    try:
+        stored = path.open("rb")
+    except FileNotFoundError:
+        raise Damaged("damaged", f"{path} is not there any more, though a message needs it") from None
+    with stored:
+        while piece := stored.read(PIECE_BYTES):
+            yield piece
 
 
 def hand(connection: Connection, seq: int, now_ms: int) -> None:
@@ -245,7 +314,7 @@ def _received(connection: Connection, query: Any) -> list[Received]:
         Received(
             row.seq, row.id, row.sender, row.recipient, row.kind, Priority(row.priority), row.subject,
             row.patient, row.key, row.body, row.body_path, row.created_ms, row.received_ms, State(row.state),
-            row.code, row.handed_ms, tuple(files.get(row.seq, ())),
+            row.code, row.handed_ms, tuple(files.get(row.seq, ())), row.content_digest,
         )
         for row in rows
     ]  # fmt: skip

@@ -26,7 +26,7 @@ from twisted.internet.task import Clock as TaskClock
 from crypto import identity as statements
 from crypto.keys import LinkPrivateKey, SealingPublicKey, SigningPrivateKey
 from crypto.primitives import blake2b
-from nodes.link import addressbook, outbox, tables, tracking
+from nodes.link import addressbook, inbox, outbox, tables, tracking
 from nodes.link.identity import Identity, NodeKeys
 from nodes.link.ids import new_id
 from nodes.link.metrics import LinkMetrics
@@ -199,17 +199,28 @@ class Station:
         kind: str = "ORU^R01",
         priority: Priority = Priority.ROUTINE,
         quietly: bool = False,
+        body_path: str | None = None,
+        identifier: bytes | None = None,
     ) -> int:
-        """Lay a message into the inbox as the link does, wake the gateways unless ``quietly``; return seq."""
+        """Lay a message into the inbox as the link does, wake the gateways unless ``quietly``; return seq.
+
+        With ``body_path`` (relative to the home) ``body`` is what that file holds, or will.
+        """
         now_ms = self.clock.now_ms()
+        identifier = identifier or new_id(now_ms)
+        body_digest = blake2b(body) if body_path is not None else None
+        body = body if body_path is None else b""
 
         def operation(connection: Connection) -> int:
             row = connection.execute(
                 insert(tables.inbox).values(
-                    id=new_id(now_ms), sender=sender, recipient=recipient, digest=blake2b(body), kind=kind,
-                    priority=int(priority), subject="", patient="", key="", body=body, body_path=None,
+                    id=identifier, sender=sender, recipient=recipient, digest=blake2b(body), kind=kind,
+                    priority=int(priority), subject="", patient="", key="", body=body, body_path=body_path,
                     created_ms=now_ms, received_ms=now_ms, state=int(State.DELIVERED), handed_ms=None,
-                    code="", receipt=b"receipt",
+                    code="", receipt=b"receipt", body_digest=body_digest,
+                    content_digest=inbox.content_digest(
+                        identifier, sender, recipient, kind, "", "", "", body_digest or blake2b(body)
+                    ),
                 )
             )  # fmt: skip
             assert row.inserted_primary_key is not None

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from nodes.link.errors import KeyConflict, NodeError, NoRoom, NotFound
+from nodes.link.errors import Damaged, KeyConflict, NodeError, NoRoom, NotFound
 from protocols.errors import RemoteProtocolError
 from protocols.link.errors import RemoteError
 from runtime.storage_errors import StorageError, StorageFailed, StorageFull
@@ -61,4 +61,4 @@ def of(error: Exception) -> ApiError | None:
     return found
 
 
-_STATUSES: Final = ((KeyConflict, 409), (NotFound, 404), (NoRoom, 507))
+_STATUSES: Final = ((KeyConflict, 409), (NotFound, 404), (NoRoom, 507), (Damaged, 500))

@@ -49,11 +49,9 @@ def inbox_one(node: Node, call: Call) -> Answer:
 def body(node: Node, call: Call) -> Answer:
     """Give the body, byte for byte."""
     one = read(node.engine, lambda c: _find(c, node, call))
-    if one.body_path is None:
-        size, file = len(one.body), io.BytesIO(one.body)
-        return Answer(200, Bytes(file, size, f"{id_text(one.id)}.hl7", ""))
-    stored = (node.home / one.body_path).open("rb")
-    return Answer(200, Bytes(stored, stored.seek(0, io.SEEK_END), f"{id_text(one.id)}.hl7", ""))
+    size = sum(len(piece) for piece in inbox.body_pieces(one, node.home))  # checked before any of it is said
+    file = io.BytesIO(one.body) if one.body_path is None else (node.home / one.body_path).open("rb")
+    return Answer(200, Bytes(file, size, f"{id_text(one.id)}.hl7", ""))
 
 
 def attachment(node: Node, call: Call) -> Answer:
@@ -64,6 +62,8 @@ def attachment(node: Node, call: Call) -> Answer:
     if not 1 <= number <= len(one.files):
         raise NotFound("not-found", f"the message has {len(one.files)} attachments, counted from 1")
     file = one.files[number - 1]
+    for _ in inbox.file_pieces(file, node.home):
+        """It is checked before any of it is said."""
     return Answer(200, Bytes((node.home / file.path).open("rb"), file.size, file.name, file.digest.hex()))
 
 

@@ -14,24 +14,22 @@ Names are ``SEQUENCE-ID``: unique whatever a sender claims, and in their order t
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import msgspec
 from msgspec import Struct
 
-from crypto.primitives import blake2b_stream
 from nodes.gateways.drafting import utc_text
 from nodes.gateways.folder import bounds
 from nodes.gateways.folder.places import Place
 from nodes.gateways.naming import SNIFFED_BYTES, body_suffix
-from nodes.link.errors import NoRoom, Refused
+from nodes.link import inbox
+from nodes.link.errors import Damaged, NoRoom
 from nodes.link.files import safe_name
 from nodes.link.ids import id_text
-from nodes.link.inbox import Received, ReceivedFile
+from nodes.link.inbox import Received
 
 MARKER: Final = ".wasl"
 _MARKER_TEXT: Final = b"Wasl lays messages into this directory. Do not remove this file.\n"
@@ -67,10 +65,6 @@ class Arrived(Struct, frozen=True, rename={"sender": "from"}):
     attachments: tuple[ArrivedFile, ...]
 
 
-class Damaged(Refused):
-    """What the node keeps of a message does not have the hash it had; it is not handed on."""
-
-
 def stem(seq: int, identifier: bytes) -> str:
     """Return what the names of a message's files begin with."""
     return f"{seq:0{_SEQUENCE_DIGITS}d}-{id_text(identifier)}"
@@ -99,11 +93,13 @@ def stage(place: Place, received: Received, home: Path, floor_bytes: int) -> Non
     payload = None
     if received.body or received.body_path is not None:
         payload = start + _payload_suffix(received, home)
-        place.write(payload, _body(received, home))
+        place.write(payload, inbox.body_pieces(received, home))
+    else:
+        inbox.read_body(received, home)  # there is none, but what goes with it is checked
     files = []
     for number, file in enumerate(received.files, 1):
         name = f"{start}-{number}-{_short(file.name)}"
-        place.write(name, _verified(home / file.path, file))
+        place.write(name, inbox.file_pieces(file, home))
         files.append(ArrivedFile(file.name, name, file.media_type, file.size, file.digest.hex()))
     place.sync()
     control = _control(received, payload, tuple(files))
@@ -170,24 +166,3 @@ def _stored(path: Path) -> BinaryIO:
         return path.open("rb")
     except FileNotFoundError:
         raise Damaged("damaged", f"{path} is not there any more, though a message needs it") from None
-
-
-def _body(received: Received, home: Path) -> Iterator[bytes]:
-    if received.body_path is None:
-        yield received.body
-        return
-    with _stored(home / received.body_path) as file:
-        while piece := file.read(bounds.COPY_BYTES):
-            yield piece
-
-
-def _verified(path: Path, file: ReceivedFile) -> Iterator[bytes]:
-    digest = blake2b_stream()
-    with _stored(path) as stored:
-        with contextlib.suppress(OSError):
-            os.posix_fadvise(stored.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        while piece := stored.read(bounds.COPY_BYTES):
-            digest.update(piece)
-            yield piece
-    if digest.digest() != file.digest:
-        raise Damaged("damaged", f"{path} does not hold the bytes of attachment {file.name!r} any more")

@@ -70,6 +70,13 @@ def upgrade() -> None:
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False, comment="empty if body_path is set"),
         sa.Column("body_path", sa.String(), nullable=True, comment="relative to the home"),
+        sa.Column("body_digest", sa.LargeBinary(), nullable=True, comment="of what is at body_path"),
+        sa.Column(
+            "content_digest",
+            sa.LargeBinary(),
+            nullable=False,
+            comment="over what is handed on, checked when it is",
+        ),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.Column("received_ms", sa.BigInteger(), nullable=False),
         sa.Column(

@@ -354,6 +354,16 @@ def test_queries_that_are_wrong_are_refused(api: Caller, query: str) -> None:
 # ── what arrived ───────────────────────────────────────────────────────────────────────────
 
 
+def test_what_is_not_what_arrived_any_more_is_not_handed_on(api: Caller) -> None:
+    seq = api.station.receive(b"x" * 70_000, body_path="body")
+    attach(api.station, seq, "a.png", b"0123456789")
+    identifier = id_text(api.station.inbox_row(seq).id)
+    (api.station.home / "body").write_bytes(b"x" * 69_999)
+    (api.station.home / f"received-{seq}-0").write_bytes(b"0123456780")
+    for what in ("body", "attachments/1"):
+        refused(api.get(f"/v1/inbox/{identifier}/{what}"), 500, "damaged")
+
+
 def test_what_arrived_is_shown_fetched_and_acknowledged(api: Caller) -> None:
     seq = api.station.receive(hl7())
     attach(api.station, seq, 'a"\r\nX: y.png', b"0123456789")

@@ -15,11 +15,11 @@ from config.node import Folder
 from crypto.primitives import blake2b
 from nodes.gateways.folder import FolderGateway, bounds
 from nodes.link import tables
-from nodes.link.ids import id_text
+from nodes.link.ids import id_text, new_id
 from protocols.link.envelope import Priority, State
 from runtime import crash
 from runtime.storage_errors import DatabaseBusy, StorageFailed
-from tests.nodes.fixtures import Station, fail_syncs, open_station
+from tests.nodes.fixtures import EPOCH_MS, Station, fail_syncs, open_station
 from tests.nodes.gateways.folders import Desk, crashed_folder, hl7, open_folder
 
 
@@ -82,10 +82,7 @@ def test_a_message_is_laid_out_with_a_control_file_that_tells_all(desk: Desk) ->
 def test_an_outside_body_is_laid_out_whole(desk: Desk) -> None:
     body = hl7() + b"x" * 3_000_000
     (desk.station.home / "body").write_bytes(body)
-    seq = desk.station.receive(b"", quietly=True)
-    desk.station.do(
-        lambda c: c.execute(update(tables.inbox).where(tables.inbox.c.seq == seq).values(body_path="body"))
-    )
+    desk.station.receive(body, quietly=True, body_path="body")
     desk.polls(1)
     path, control = control_of(desk)
     assert control["payload"].endswith(".hl7")
@@ -171,12 +168,12 @@ def test_no_more_lie_there_than_the_bound(desk: Desk, monkeypatch: pytest.Monkey
 
 
 def test_one_id_for_two_mailboxes_or_from_two_senders_is_laid_out_each_time(desk: Desk) -> None:
+    one = new_id(EPOCH_MS)
     seqs = [
-        desk.station.receive(b"x", recipient=f"{box}@chu-alger", quietly=True) for box in ("labo", "cardio")
+        desk.station.receive(b"x", recipient=f"{box}@chu-alger", quietly=True, identifier=one)
+        for box in ("labo", "cardio")
     ]
-    seqs.append(desk.station.receive(b"y", sender="accueil@clinique-sud", quietly=True))
-    identifier = desk.station.inbox_row(seqs[0]).id
-    desk.station.do(lambda c: c.execute(update(tables.inbox).values(id=identifier)))
+    seqs.append(desk.station.receive(b"y", sender="accueil@clinique-sud", quietly=True, identifier=one))
     desk.polls(1)
     controls = sorted((desk.root / "in").glob("0*.json"))
     assert len(controls) == 3

@@ -7,7 +7,6 @@ from random import Random
 
 import pytest
 from prometheus_client import CollectorRegistry
-from sqlalchemy import text as sql
 
 from config.fields import HostPort
 from crypto.sealing import open_detail
@@ -384,8 +383,7 @@ def test_mailboxes_go_on_independently(station: Station, tmp_path: Path) -> None
 def test_a_body_that_is_kept_outside_is_delivered(station: Station, out: Deliveries) -> None:
     body = message("1", tail="OBX|" + "x" * 100_000 + "\r")
     (station.home / "body").write_bytes(body)
-    seq = station.receive(b"", quietly=True)
-    station.do(lambda c: c.execute(sql("UPDATE inbox SET body_path = 'body'")))
+    seq = station.receive(body, quietly=True, body_path="body")
     station.post.inbox_changed()
     station.settle()
     assert out.local.received == [body]
@@ -394,8 +392,7 @@ def test_a_body_that_is_kept_outside_is_delivered(station: Station, out: Deliver
 
 
 def test_a_body_that_cannot_be_read_is_tried_again_and_told(station: Station, out: Deliveries) -> None:
-    station.receive(b"", quietly=True)
-    station.do(lambda c: c.execute(sql("UPDATE inbox SET body_path = 'gone'")))
+    station.receive(message("1"), quietly=True, body_path="gone")
     station.post.inbox_changed()
     station.advance(120)
     assert out.alarms == ["mllp-delivery-stuck"]

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from nodes.link import arrivals, facts, inbox, tables
-from nodes.link.arrivals import Arrival, Outcome
+from nodes.link.arrivals import Arrival, Outcome, StoredBody
 from nodes.link.inbox import ReceivedFile
 from protocols.link.envelope import Priority, State
 from tests.nodes.fixtures import EPOCH_MS, HERE, Station
@@ -142,7 +142,12 @@ def test_files_belong_to_their_own_message(station: Station) -> None:
     accept(
         station,
         arrival(station, plain),
-        arrival(station, with_files, body_path="incoming/ab-b", files=(FILE, replace(FILE, name="b"))),
+        arrival(
+            station,
+            with_files,
+            body_path=StoredBody("incoming/ab-b", bytes(32)),
+            files=(FILE, replace(FILE, name="b")),
+        ),
         arrival(station, Letter(station.network)),
     )
     found = station.do(inbox.listing)

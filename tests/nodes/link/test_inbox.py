@@ -8,7 +8,7 @@ import pytest
 
 from crypto import sealing
 from nodes.link import addressbook, facts, inbox, tables
-from nodes.link.errors import NotFound, Refused
+from nodes.link.errors import Damaged, NotFound, Refused
 from protocols.link import limits
 from protocols.link.envelope import FILE_KIND, Priority, Receipt, SignedReceipt, State, decode_receipt
 from tests.nodes.fixtures import EPOCH_MS, HERE, Station
@@ -176,3 +176,37 @@ def test_a_message_is_found_by_its_id(station: Station) -> None:
     with pytest.raises(NotFound):
         station.do(lambda c: inbox.find(c, bytes(16)))
     assert station.do(lambda c: inbox.recipients_of(c, bytes(16))) == []
+
+
+# ── what is kept is what arrived ───────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"body": b"onf"}, {"body": b""}, {"sender": "labo@chu-orao"}, {"recipient": f"cardio@{HERE}"},
+        {"kind": "ORU^R02"}, {"subject": "s"}, {"patient": "p"}, {"key": "k"}, {"content_digest": bytes(32)},
+    ],
+)  # fmt: skip
+def test_a_message_that_is_not_what_arrived_is_not_handed_on(
+    station: Station, damage: dict[str, object]
+) -> None:
+    seq = station.receive(b"one")
+    whole = station.do(inbox.listing)[0]
+    assert inbox.read_body(whole, station.home) == b"one"
+    station.do(lambda c: c.execute(tables.inbox.update().values(**damage)))
+    with pytest.raises(Damaged, match=f"row {seq} in {station.home}") as caught:
+        inbox.read_body(station.do(inbox.listing)[0], station.home)
+    assert caught.value.code == "damaged"
+
+
+def test_a_stored_body_that_is_not_what_arrived_is_not_handed_on(station: Station) -> None:
+    station.receive(b"x" * 70_000, body_path="body")
+    received = station.do(inbox.listing)[0]
+    with pytest.raises(Damaged, match="is not there"):
+        inbox.read_body(received, station.home)
+    (station.home / "body").write_bytes(b"x" * 70_000)
+    assert inbox.read_body(received, station.home) == b"x" * 70_000
+    (station.home / "body").write_bytes(b"x" * 69_999 + b"y")
+    with pytest.raises(Damaged, match="or body in"):
+        inbox.read_body(received, station.home)
