@@ -2,6 +2,8 @@
 
 ``keys`` (three private keys) and ``identity.json`` (public) lie in the home, mode 0600.
 Both are written by ``wasl-node join`` and read by every process that works on the home.
+Both check themselves: ``identity.json`` holds a digest over its other fields, so that a
+damaged hub key is found here, and not guessed from a hub that does not answer.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from crypto import identity as statements
 from crypto import keystore, sealing
 from crypto.errors import CryptoError
 from crypto.keys import LinkPrivateKey, LinkPublicKey, SealingPrivateKey, SigningPrivateKey, SigningPublicKey
+from crypto.primitives import blake2b
 from nodes.link.errors import NodeError
 from protocols.link.envelope import Receipt, SignedReceipt, encode
 from protocols.link.joincode import Endpoint
@@ -25,6 +28,7 @@ from runtime.home import read_bounded, write_new, write_private
 KEYS: Final = "keys"
 IDENTITY: Final = "identity.json"
 _FILE_BYTES: Final = 64 * 1_024
+_CHECK_BYTES: Final = 16
 
 
 class _IdentityFile(Struct, frozen=True):
@@ -36,6 +40,14 @@ class _IdentityFile(Struct, frozen=True):
     hub_key: bytes
     authority_key: bytes
     credential: bytes
+    check: bytes = b""
+    """``_CHECK_BYTES`` over all the others; against damage, not against a person who means to change it."""
+
+    def checked(self) -> _IdentityFile:
+        """Return the same with the digest that belongs to it."""
+        plain = msgspec.structs.replace(self, check=b"")
+        check = blake2b(msgspec.msgpack.encode(plain), size=_CHECK_BYTES, person=b"wasl identity")
+        return msgspec.structs.replace(self, check=check)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +117,7 @@ def save_identity(home: Path, identity: Identity) -> None:
         bytes(identity.hub_key),
         bytes(identity.authority_key),
         identity.credential_blob,
-    )
+    ).checked()
     write_private(home / IDENTITY, msgspec.json.format(msgspec.json.encode(file), indent=2))
 
 
@@ -124,6 +136,8 @@ def load_identity(home: Path) -> Identity:
         if not isinstance(credential, statements.Credential):
             raise NodeError("identity", f"{path}: `credential` is another kind of statement")
         _check_whose(path, file, credential, keys)
+        if file.check != file.checked().check:
+            raise NodeError("identity", f"{path}: damaged (`check` does not fit): restore it from a backup")
         return Identity(
             file.facility,
             file.hub,
