@@ -104,6 +104,10 @@ class HubSession:
         if self._opened:
             self._news.hand(news)
 
+    def no_longer_offered(self, attachment: bytes) -> None:
+        """Send no more of an attachment: no message on its way to this node names it."""
+        self._downloads.drop(attachment)
+
     def replaced(self) -> None:
         """Go: the same node has a newer connection."""
         self.link.end(f.Goodbye.REPLACED, "the same node connected again")

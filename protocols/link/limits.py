@@ -61,8 +61,6 @@ IDS_PER_FRAME: Final = 2_048
 # Attachments.
 CHUNK_WINDOW: Final = 64
 TRANSFERS: Final = 4
-# A fetch given up at the node may still be under way at the hub: so many are borne there.
-FETCHES_BORNE: Final = 2 * TRANSFERS
 ATTACHMENT_MAX_BYTES: Final = 1 << 46
 
 # What one session may hold in memory, still to be written to the peer.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -13,14 +12,14 @@ from twisted.internet.defer import Deferred
 
 import hub.sweeper
 from config.hub import HubSettings, Retention
-from crypto import filestream
 from hub.files.errors import AttachmentMissing
 from hub.routing.route import Reason
 from hub.spool import ageing, store, tracking
 from hub.spool.store import Entry, News
 from hub.sweeper import HOUSEKEEPING_ROUNDS, ROUND_S, Sweeper
-from protocols.link.envelope import AttachmentRef, Envelope, Priority, SealedMessage, State, encode
-from tests.hub.hubs import ALGER, DAY_MS, EPOCH_MS, ORAN, SUD, Rest, entry, message_id, open_hub
+from protocols.link.envelope import AttachmentRef, State
+from tests.hub.attachments import message_with, stored_file
+from tests.hub.hubs import DAY_MS, EPOCH_MS, ORAN, SUD, Rest, entry, message_id, open_hub
 
 MOST = 1_000
 _T = TypeVar("_T")
@@ -149,23 +148,6 @@ def test_traces_are_forgotten_after_their_time_and_only_if_finished(rest: Rest, 
 # ── attachments ────────────────────────────────────────────────────────────────────────────
 
 
-def stored_file(rest: Rest, number: int) -> AttachmentRef:
-    """Store an attachment of chu-alger, as an upload does."""
-    sealed = filestream.seal_chunk(bytes(32), 0, last=True, plain=b"scan")
-    root = filestream.RootHash()
-    root.add(filestream.leaf_hash(0, sealed))
-    ref = AttachmentRef(message_id(number), 4, root.digest())
-    files = rest.core.files
-
-    async def upload() -> None:
-        await files.open_upload("chu-alger", ref.id, ref.size, ref.root)
-        await files.append("chu-alger", ref.id, 0, [sealed])
-        await files.finish("chu-alger", ref.id)
-
-    rest.run(upload())
-    return ref
-
-
 def has(rest: Rest, ref: AttachmentRef) -> bool:
     async def ask() -> bool:
         try:
@@ -176,22 +158,6 @@ def has(rest: Rest, ref: AttachmentRef) -> bool:
     return rest.run(ask())
 
 
-def message_with(ref: AttachmentRef, number: int) -> bytes:
-    envelope = Envelope(
-        version=1,
-        id=message_id(number),
-        sender=ALGER,
-        recipients=(ORAN,),
-        kind="file",
-        priority=Priority.ROUTINE,
-        created_ms=EPOCH_MS,
-        valid_for_ms=DAY_MS,
-        commitment=bytes(32),
-        attachments=(ref,),
-    )
-    return encode(SealedMessage(encode(envelope), secrets.token_bytes(40), (), 1, bytes(64)))
-
-
 def test_files_go_only_when_old_and_no_waiting_message_names_them(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -199,7 +165,7 @@ def test_files_go_only_when_old_and_no_waiting_message_names_them(
     with open_hub(tmp_path_factory.mktemp("hub"), settings) as rest:
         wanted, orphan = stored_file(rest, 1), stored_file(rest, 2)
         long_ms = 10 * DAY_MS
-        accept(rest, entry(1, ORAN, files=1, message=message_with(wanted, 1), valid_for_ms=long_ms))
+        accept(rest, entry(1, ORAN, files=1, message=message_with(wanted, number=1), valid_for_ms=long_ms))
         rest.run(Sweeper(rest.core).sweep_files())
         assert (has(rest, wanted), has(rest, orphan)) == (True, True), "the message may still be on its way"
         rest.time.advance(3 * 3_600)
@@ -215,7 +181,7 @@ def test_files_are_kept_whichever_page_of_the_spool_names_them(
     wanted = [stored_file(rest, number) for number in range(1, 6)]
     long_ms = 10 * DAY_MS
     for number, ref in zip((3, 1, 2, 5, 4), wanted, strict=True):
-        sealed = message_with(ref, number)
+        sealed = message_with(ref, number=number)
         accept(rest, entry(number, ORAN, SUD, files=1, message=sealed, valid_for_ms=long_ms))
     accept(rest, entry(6, ORAN, valid_for_ms=long_ms))
     rest.time.advance(2 * DAY_MS / 1000)
@@ -229,7 +195,7 @@ def test_a_damaged_message_keeps_no_file_and_spoils_no_sweep(
     wanted, orphan = stored_file(rest, 1), stored_file(rest, 2)
     long_ms = 10 * DAY_MS
     accept(rest, entry(1, ORAN, files=1, message=b"no message", valid_for_ms=long_ms))
-    accept(rest, entry(2, ORAN, files=1, message=message_with(wanted, 2), valid_for_ms=long_ms))
+    accept(rest, entry(2, ORAN, files=1, message=message_with(wanted, number=2), valid_for_ms=long_ms))
     rest.time.advance(2 * DAY_MS / 1000)
     rest.run(Sweeper(rest.core).sweep_files())
     assert (has(rest, wanted), has(rest, orphan)) == (True, False)

@@ -109,7 +109,6 @@ LIMITS: Final = {
     "IDS_PER_FRAME": "ids in one ACCEPTED",
     "CHUNK_WINDOW": "chunks in one WANT",
     "TRANSFERS": "attachments at once, in each direction",
-    "FETCHES_BORNE": "attachments that a hub sends at once, those included that the node has given up",
     "ATTACHMENT_MAX_BYTES": "plain bytes of one attachment; a hub may allow less",
     "PENDING_BYTES": "frames that one side holds to be written (not visible on the wire)",
     "PENDING_BULK_FRAMES": "chunks likewise",
