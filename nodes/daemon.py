@@ -5,30 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine
 
 from config.common import Log
-from config.fields import HostPort
 from config.node import NodeSettings
 from nodes import home as node_home
 from nodes.compose import compose
-from nodes.gateways.api import LocalApi
-from nodes.gateways.folder import FolderGateway
-from nodes.gateways.mllp_in import MllpInbound
-from nodes.gateways.mllp_out import MllpOutbound
+from nodes.doors import Close, Doors
 from nodes.housekeeping import Housekeeping
 from nodes.link.core import LinkCore
 from nodes.link.errors import NodeError
-from nodes.link.identity import load_identity
-from nodes.link.inbox import Received
+from nodes.link.identity import Identity, load_identity
 from nodes.link.uplink import Uplink
-from protocols.link.envelope import FILE_KIND, mailbox_of
 from runtime import migrations
 from runtime.clock import ReactorClock, sleep
 from runtime.connect import TcpConnector
@@ -36,14 +29,11 @@ from runtime.executors import ThreadExecutor
 from runtime.home import HomeError, PokeListener, RunLock, free_bytes
 from runtime.logs import bridge_twisted, event, set_up
 from runtime.metrics import new_registry
-from runtime.mllp_client import MllpClient
 from runtime.service import Life, StartError, Stop, run_daemon
 from runtime.status import Check, Readiness, status_site
 from runtime.storage_errors import StorageError
-from runtime.tasks import spawn
 
 VERSION: Final = "0.1.0"
-ANY: Final = "*"
 _GOODBYE_S: Final = 0.2
 
 _LOG = logging.getLogger(__name__)
@@ -63,18 +53,17 @@ def set_up_logs(log: Log) -> None:
     set_up(sys.stderr, level=str(log.level), style=str(log.format))
 
 
-@dataclass
-class _Running:
-    """What was started, to be stopped in the opposite order."""
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A home that is ours until ``lock`` is released."""
 
-    stops: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    settings: NodeSettings
+    identity: Identity
+    lock: RunLock
+    engine: Engine
 
-    async def stop(self) -> None:
-        for stop in reversed(self.stops):
-            await stop()
 
-
-async def _start(home: Path, reactor: Any, life: Life) -> Stop:
+def _open_home(home: Path) -> _Opened:
     try:
         settings = node_home.load_settings(home)
         set_up_logs(settings.log)
@@ -84,13 +73,28 @@ async def _start(home: Path, reactor: Any, life: Life) -> Stop:
         migrations.upgrade(engine, "nodes")
     except (NodeError, HomeError, StorageError) as error:
         raise StartError(str(error)) from error
-    registry = new_registry("node", VERSION)
-    clock = ReactorClock(reactor)
+    return _Opened(settings, identity, lock, engine)
+
+
+@dataclass
+class _Running:
+    """What was started, to be stopped in the opposite order."""
+
+    stops: list[Close] = field(default_factory=list)
+
+    async def stop(self) -> None:
+        for stop in reversed(self.stops):
+            await stop()
+
+
+async def _start(home: Path, reactor: Any, life: Life) -> Stop:
+    opened = _open_home(home)
+    settings, registry = opened.settings, new_registry("node", VERSION)
     core = compose(
         home=home,
-        identity=identity,
-        engine=engine,
-        clock=clock,
+        identity=opened.identity,
+        engine=opened.engine,
+        clock=ReactorClock(reactor),
         writer=ThreadExecutor(reactor, "writer"),
         reader=ThreadExecutor(reactor, "reader"),
         file_worker=ThreadExecutor(reactor, "files"),
@@ -99,28 +103,15 @@ async def _start(home: Path, reactor: Any, life: Life) -> Stop:
         random=SystemRandom(),
         floor_bytes=settings.disk.floor_bytes,
     )
-    running = _Running()
-
-    async def close() -> None:
-        core.file_worker.stop()
-        await core.database.close()
-        engine.dispose()
-        lock.release()
-
-    running.stops.append(close)
-    address = node_home.hub_address(settings, identity.hub)
+    running = _Running([lambda: _close(core, opened)])
+    address = node_home.hub_address(settings, opened.identity.hub)
     uplink = Uplink(core, TcpConnector(reactor, address.host, address.port))
     try:
         await uplink.start()
     except StorageError as error:
         raise StartError(str(error)) from error
-
-    async def stop_uplink() -> None:
-        uplink.stop()
-        await sleep(clock, _GOODBYE_S)
-
-    running.stops.append(stop_uplink)
-    _open_doors(core, settings, reactor, registry, life, uplink, running)
+    running.stops.append(lambda: _leave(core, uplink))
+    running.stops += Doors(core, settings, reactor, registry, life, uplink).open()
     _listen(core, settings, uplink, reactor, registry, running)
     housekeeping = Housekeeping(core, settings.retention)
     housekeeping.start()
@@ -134,110 +125,23 @@ async def _start(home: Path, reactor: Any, life: Life) -> Stop:
     return running.stop
 
 
+async def _close(core: LinkCore, opened: _Opened) -> None:
+    """Let the file work end, then the database, then go of the home."""
+    core.file_worker.stop()
+    await core.database.close()
+    opened.engine.dispose()
+    opened.lock.release()
+
+
+async def _leave(core: LinkCore, uplink: Uplink) -> None:
+    """Say goodbye to the hub, and leave it time to get there."""
+    uplink.stop()
+    await sleep(core.clock, _GOODBYE_S)
+
+
 def _poked(core: LinkCore, uplink: Uplink) -> None:
     core.post.poked()
     uplink.reconnect_soon()
-
-
-def _open_doors(
-    core: LinkCore,
-    settings: NodeSettings,
-    reactor: Any,
-    registry: CollectorRegistry,
-    life: Life,
-    uplink: Uplink,
-    running: _Running,
-) -> None:
-    post, facility, clock = core.post, core.identity.facility, core.clock
-
-    def valid_for(kind: str) -> int:
-        return node_home.valid_for_ms(settings.messages, kind)
-
-    def alarm(code: str, text: str) -> None:
-        spawn(post.alarm(code, text), lambda error: event(_LOG, logging.ERROR, "alarm-not-kept", cause=error))
-
-    if settings.mllp is not None:
-        inbound = MllpInbound(post, settings.mllp, facility, valid_for, alarm, clock, registry)
-        outbound = MllpOutbound(
-            post,
-            settings.mllp,
-            alarm,
-            clock,
-            registry,
-            lambda target: MllpClient.to(reactor, target.host, target.port, clock=clock),
-            core.random,
-        )
-        inbound.start(reactor)
-        outbound.start()
-        running.stops += [outbound.stop, inbound.stop]
-    if settings.folder is not None:
-        folder = FolderGateway(
-            post=post,
-            settings=settings.folder,
-            mllp=settings.mllp or _default_mllp(),
-            facility=facility,
-            valid_for=valid_for,
-            covers=lambda received: not _over_mllp(settings, received),
-            floor_bytes=settings.disk.floor_bytes,
-            executor=core.file_worker,
-            clock=clock,
-            registry=registry,
-            alarm=alarm,
-        )
-        folder.start()
-        running.stops.append(folder.stop)
-    if settings.api is not None:
-        stop = _open_api(core, settings, settings.api.listen, reactor, life, uplink, valid_for, alarm)
-        running.stops.append(stop)
-
-
-def _open_api(
-    core: LinkCore,
-    settings: NodeSettings,
-    listen: HostPort,
-    reactor: Any,
-    life: Life,
-    uplink: Uplink,
-    valid_for: Callable[[str], int],
-    alarm: Callable[[str, str], None],
-) -> Callable[[], Awaitable[None]]:
-    """Start the local API on an engine of its own: its threads must not wait for the daemon's."""
-    engine = node_home.open_database(core.home)
-    local = LocalApi(
-        reactor=reactor,
-        engine=engine,
-        identity=core.identity,
-        home=core.home,
-        listen=listen,
-        valid_for=valid_for,
-        floor_bytes=settings.disk.floor_bytes,
-        clock=core.clock,
-        wake=core.post.poked,
-        connected=lambda: uplink.connected,
-        on_fatal=lambda error: life.fail("storage failed", error),
-        alarm=alarm,
-    )
-    local.start()
-
-    async def stop() -> None:
-        await local.stop()
-        engine.dispose()
-
-    return stop
-
-
-def _default_mllp() -> Any:
-    from config.node import Mllp  # noqa: PLC0415 - only for a folder without MLLP
-
-    return Mllp()
-
-
-def _over_mllp(settings: NodeSettings, received: Received) -> bool:
-    """Return whether the MLLP gateway delivers this message."""
-    if settings.mllp is None or received.kind == FILE_KIND:
-        return False
-    deliver = settings.mllp.deliver
-    return mailbox_of(received.recipient) in deliver or ANY in deliver
 
 
 def _listen(
