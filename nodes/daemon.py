@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -31,7 +32,7 @@ from runtime.logs import bridge_twisted, event, set_up
 from runtime.metrics import new_registry
 from runtime.service import Life, StartError, Stop, run_daemon
 from runtime.status import Check, Readiness, status_site
-from runtime.storage_errors import StorageError
+from runtime.storage_errors import StorageError, StorageFailed
 
 VERSION: Final = "0.1.0"
 _GOODBYE_S: Final = 0.2
@@ -127,6 +128,9 @@ async def _start(home: Path, reactor: Any, life: Life) -> Stop:
 
 async def _close(core: LinkCore, opened: _Opened) -> None:
     """Let the file work end, then the database, then go of the home."""
+    # Stopping an executor blocks until its work is done: wait here first, where a signal is still heard.
+    with contextlib.suppress(StorageFailed):
+        await core.file_worker.run(lambda: None)
     core.file_worker.stop()
     await core.database.close()
     opened.engine.dispose()

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any, Final
 
 from sqlalchemy import Engine
+from twisted.internet.defer import Deferred
 from twisted.python.threadpool import ThreadPool
 
 from config.fields import HostPort
@@ -63,6 +66,8 @@ class LocalApi:
             lambda code, text: reactor.callFromThread(alarm, code, text),
         )  # fmt: skip
         self._pool = ThreadPool(0, bounds.THREADS, "api")
+        # A process that is told to end at once does not wait for them.
+        self._pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]  # called, no more
         self.site = ApiSite(
             make_app(node, gate), self._pool, reactor=reactor, clock=clock, gate=gate, uploads=self._uploads
         )
@@ -88,7 +93,18 @@ class LocalApi:
             if self._timer is not None:
                 self._timer.cancel()
             await port.stopListening()
+            await self._joined()
+
+    def _joined(self) -> Deferred[None]:
+        """End the threads once they have finished what they do; beside the reactor, since that blocks."""
+        joined: Deferred[None] = Deferred()
+
+        def join() -> None:
             self._pool.stop()
+            self._reactor.callFromThread(joined.callback, None)
+
+        Thread(target=join, name="api-stop", daemon=True).start()
+        return joined
 
     def _sweep(self) -> None:
         self._timer = self._clock.call_later(bounds.SWEEP_S, self._sweep)

@@ -36,6 +36,8 @@ pytestmark = pytest.mark.integration
 @dataclass
 class Served:
     station: Station
+    api: LocalApi
+    reactor: Any
     port: int
     token: str
     woken: threading.Event
@@ -96,7 +98,7 @@ def served(station: Station) -> Iterator[Served]:
     with running(reactor):
         blockingCallFromThread(reactor, api.start)
         try:
-            yield Served(station, api.port, load_token(station.home), woken)
+            yield Served(station, api, reactor, api.port, load_token(station.home), woken)
         finally:
             blockingCallFromThread(reactor, _stopping(api))
             engine.dispose()
@@ -132,6 +134,29 @@ def test_a_message_with_an_upload_goes_in_and_an_attachment_comes_out(served: Se
     assert served.ask("GET", f"{path}/body")[1] == hl7()
     status, came, headers = served.ask("HEAD", f"{path}/attachments/1")
     assert (status, came, headers["Content-Length"]) == (200, b"", str(len(content)))
+
+
+def test_the_end_waits_for_what_is_being_done_and_the_reactor_turns_meanwhile(served: Served) -> None:
+    """A second signal, and the time that the end may take, are heard in the reactor's thread."""
+    begun, finish, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def slow() -> None:
+        begun.set()
+        assert finish.wait(20)
+
+    served.reactor.callFromThread(served.api.site.in_thread, slow)
+    assert begun.wait(5)
+    stopping = _stopping(served.api)
+    served.reactor.callFromThread(lambda: stopping().addCallback(lambda _: ended.set()))
+    try:
+        for _ in range(3):
+            turned = threading.Event()
+            served.reactor.callFromThread(turned.set)
+            assert turned.wait(2)
+        assert not ended.is_set()
+    finally:
+        finish.set()
+    assert ended.wait(5)
 
 
 def test_an_upload_in_chunks_of_unknown_length(served: Served) -> None:
