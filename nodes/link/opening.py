@@ -1,8 +1,8 @@
 """Opening what arrived: every check before a message is believed, in one place. Pure.
 
-In order, the cheap ones first: is it for us, is there a key for us, is the sender's
-credential trusted, is the signature the sender's, does the key open and is it the one the
-envelope commits to, does the content read. Only then is it a message.
+In order: does it read, is it for us, is the sender's credential trusted, is the signature the
+sender's, is there a key for us, does it open and is it the one the envelope commits to, does
+the content open and read. Only then is it a message.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ class NodeSession:
             self.fault(fault)
 
     def link_has_room(self) -> None:
-        """Send chunks on, and messages that waited for room."""
+        """Send chunks on. Messages that waited for room are looked at again by the next ``wake``."""
         self.uploads.pump()
 
     def link_lost(self, reason: str) -> None:
