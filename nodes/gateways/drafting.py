@@ -78,7 +78,7 @@ def kind_of(wanted: str | None, body: bytes) -> str:
     kind = (
         wanted
         if wanted is not None
-        else (catalogue.kind_of(read_header(body)) if _is_hl7(body) else FILE_KIND)
+        else (catalogue.kind_of(read_header(body)) if is_hl7(body) else FILE_KIND)
     )
     if not _KIND.fullmatch(kind):
         raise Refused(
@@ -141,7 +141,8 @@ def utc_text(moment_ms: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _is_hl7(body: bytes) -> bool:
+def is_hl7(body: bytes) -> bool:
+    """Return whether a body, or its first ``MAX_LEADING_BYTES``, begins as an HL7 message does."""
     try:
         find_header(body)
     except MalformedMessage:

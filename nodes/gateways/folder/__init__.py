@@ -12,11 +12,13 @@ or to any that names it, if that is there when the payload has settled.
 
 A consumer waits for ``NAME.json`` in ``in/``, reads the files that it names, and then removes or renames
 it: that is its receipt, and the sender sees the message as processed. The payload files are the
-program's to remove.
+program's to remove, before the control file; what it leaves the node removes an hour later.
+``docs/folder.md`` tells all this to those who write such programs.
 
 ``places`` (files by name inside one directory, never followed out of it), ``control`` (the control file),
 ``outgoing`` and ``sending`` (what leaves), ``moving`` (into ``sent/`` and ``failed/``), ``arrivals`` and
-``laying`` (what comes), ``gateway`` (when all that happens).
+``laying`` (what comes), ``leftovers`` (what programs leave), ``unclaimed`` (what nobody names), ``gateway``
+(when all that happens).
 """
 
 from nodes.gateways.folder.gateway import FolderGateway

@@ -8,10 +8,14 @@
     patient = "…"
     id = "…"                          # the sender's own key; derived from the content if absent
     kind = "ORU^R01"                  # read from the HL7 header if absent; "file" without a payload
-    payload = "result.dat"            # the body, byte for byte; absent: attachments only
+    payload = "result.hl7"            # what is sent; absent: attachments only
     attachments = ["scan.dcm"]
     priority = "stat"                 # or "routine"
     valid_for = "2d"
+
+A payload that is HL7 (it begins with MSH, or ``kind`` is an HL7 kind, with ``^``) is the message's body, byte
+for byte. Any other travels as the first attachment, because a body has no name: ``report.pdf`` arrives as
+``report.pdf``.
 
 Unknown keys are refused: a misspelt ``valid_for`` must not be taken for none.
 """
@@ -56,6 +60,9 @@ class Control(Struct, frozen=True, forbid_unknown_fields=True):
         return (*([self.payload] if self.payload is not None else []), *self.attachments)
 
 
+KEYS: Final = tuple(one.encode_name for one in msgspec.structs.fields(Control))
+
+
 def parse_control(name: str, raw: bytes) -> Control:
     """Read the control file ``name``; :class:`Unfit` says which key is wrong and what would be right."""
     try:
@@ -66,6 +73,8 @@ def parse_control(name: str, raw: bytes) -> Control:
         raise _unfit(name, f"byte {error.start + 1} is not UTF-8") from None
     except RecursionError:
         raise _unfit(name, "it is nested too deeply") from None
+    except msgspec.ValidationError as error:
+        raise _unfit(name, f"{error}; the keys are: {', '.join(KEYS)}") from None
     except (msgspec.MsgspecError, tomllib.TOMLDecodeError, ValueError) as error:
         raise _unfit(name, str(error)) from None
     if len(control.attachments) > limits.ATTACHMENTS:

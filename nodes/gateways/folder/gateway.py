@@ -26,7 +26,8 @@ from nodes.gateways.drafting import ValidFor
 from nodes.gateways.folder import bounds, moving, outgoing
 from nodes.gateways.folder.laying import Layer, Vanished
 from nodes.gateways.folder.places import Look, Places, Unfit, make_places, open_places
-from nodes.gateways.folder.sending import Failed, Sender, Taken
+from nodes.gateways.folder.sending import Failed, Sender, Taken, shown
+from nodes.gateways.folder.unclaimed import NAMED, UNCLAIMED_S, Unclaimed
 from nodes.link.errors import NoRoom
 from nodes.link.inbox import Received
 from nodes.link.post import Post
@@ -86,6 +87,7 @@ class FolderGateway:
         self._alarmed: set[tuple[str, str]] = set()
         self._limit = RepeatLimit(clock)
         self._seen: Mapping[str, Look] = {}
+        self._unclaimed = Unclaimed()
         self._looked_s: float | None = None
         self._open = False
         self._again = False
@@ -152,6 +154,7 @@ class FolderGateway:
         await self._do(moving.finish)  # of a crash, or of trouble in the turn before
         found = await self._do(lambda places: outgoing.scan(places.out, self._seen))
         self._seen, self._looked_s = found.seen, now_s
+        self._speak_of(self._unclaimed.look(found.unclaimed, now_s))
         work = [*((name, True) for name in found.controls), *((name, False) for name in found.messages)]
         for name, is_control in work[: bounds.TAKEN_A_TURN]:
             if self._stopping:
@@ -180,11 +183,23 @@ class FolderGateway:
         self._metrics.failed.inc()
         self._limit.event(("failed", outcome.code), _LOG, logging.WARNING, "folder-failed", code=outcome.code)
         self._alarm(
-            "folder-failed", f"a file in the drop folder could not be sent ({outcome.code}): see failed/"
+            "folder-failed",
+            f"{shown(name)!r} in the drop folder could not be sent ({outcome.code}): see failed/",
         )
+
+    def _speak_of(self, names: list[str]) -> None:
+        if names:
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            listed = ", ".join(repr(shown(name)) for name in names[:NAMED])
+            self._alarm(
+                "folder-unclaimed",
+                f"out/ of the drop folder has held {listed}{more} for {UNCLAIMED_S / 60:.0f} minutes, and no "
+                "control file names it: write NAME.toml beside it, or take it away",
+            )
 
     async def _receive(self) -> Sequence[Exception]:
         self._metrics.taken.inc(await self._layer.conclude())
+        await self._layer.sweep()
         laid, damaged = await self._layer.lay()
         self._metrics.laid.inc(laid)
         if laid >= bounds.LAID_A_TURN:

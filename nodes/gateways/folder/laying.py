@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection
 
 from nodes.gateways.folder import arrivals, bounds
+from nodes.gateways.folder.leftovers import Leftovers
 from nodes.gateways.folder.places import Place, open_places
 from nodes.link import inbox
 from nodes.link.errors import Damaged
@@ -49,6 +50,7 @@ class Layer:
         self._post, self._root, self._executor = post, root, executor
         self._mailboxes, self._covers, self._floor_bytes = mailboxes, covers, floor_bytes
         self._lying: dict[int, str] = {}
+        self._leftovers = Leftovers()
 
     @property
     def lying(self) -> int:
@@ -92,6 +94,16 @@ class Layer:
             await self._post.conclude(seq, State.PROCESSED)
             del self._lying[seq]
         return len(gone)
+
+    async def sweep(self) -> None:
+        """Remove what programs left of messages that they took long ago. Raises as :meth:`conclude` does."""
+        now_s = self._post.clock.monotonic_s()
+        if self._leftovers.due(now_s):
+            await self._in(partial(self._sweep_if_ours, set(self._lying.values()), now_s))
+
+    def _sweep_if_ours(self, lying: set[str], now_s: float, place: Place) -> None:
+        _check_ours(place)
+        self._leftovers.sweep(place, lying, now_s)
 
     async def lay(self) -> tuple[int, list[Damaged]]:
         """Lay out what waits, a turn's worth; return how many, and what could not be.

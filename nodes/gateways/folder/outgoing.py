@@ -16,28 +16,35 @@ from pathlib import PurePath
 from typing import Final
 
 from crypto.primitives import blake2b
+from nodes.gateways import drafting
 from nodes.gateways.folder import bounds
 from nodes.gateways.folder.control import SUFFIXES, Control, parse_control
 from nodes.gateways.folder.places import Look, Place, Unfit
 from nodes.link.files import Prepared, Source
 from protocols.hl7.batch import split
+from protocols.hl7.header import MAX_LEADING_BYTES
 
 HL7_SUFFIXES: Final = (".hl7", ".er7")
+UNFINISHED_SUFFIXES: Final = (".tmp", ".part")
 _UNKNOWN_TYPE: Final = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """One look at ``out/``: settled control files and HL7 files, oldest first, and all that was seen."""
+    """One look at ``out/``: settled control files and HL7 files, oldest first, and what was seen of such.
+
+    ``unclaimed`` is what is neither, and no control file names.
+    """
 
     controls: tuple[str, ...]
     messages: tuple[str, ...]
     seen: Mapping[str, Look]
+    unclaimed: Mapping[str, Look]
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A control file with what it names, opened: the body read, the attachments as streams."""
+    """A control file with what it names, opened: a body read, everything else as streams."""
 
     control: Control
     raw: bytes
@@ -49,10 +56,10 @@ def scan(out: Place, before: Mapping[str, Look]) -> Scan:
     """Look at ``out/``; ``before`` is what the look before this one saw."""
     names = [name for name in out.names() if not name.startswith(".")]
     seen: dict[str, Look] = {}
+    others: dict[str, Look] = {}
     for name in names:
-        ours = name.lower().endswith(SUFFIXES + HL7_SUFFIXES)
-        if ours and (look := out.look(name)) is not None:
-            seen[name] = look
+        if (look := out.look(name)) is not None and not name.lower().endswith(UNFINISHED_SUFFIXES):
+            (seen if name.lower().endswith(SUFFIXES + HL7_SUFFIXES) else others)[name] = look
     ready = sorted(
         (name for name, look in seen.items() if before.get(name) == look),
         key=lambda name: (seen[name].changed_ns, name),
@@ -60,14 +67,16 @@ def scan(out: Place, before: Mapping[str, Look]) -> Scan:
     controls = tuple(name for name in ready if name.lower().endswith(SUFFIXES))
     waiting = [name for name in seen if name.lower().endswith(SUFFIXES)]
     messages: tuple[str, ...] = ()
+    unclaimed: dict[str, Look] = {}
     if len(waiting) <= bounds.TAKEN_A_TURN:  # else it is the control files' turn alone
         owned = _owned(out, waiting)
+        unclaimed = {name: look for name, look in others.items() if name not in owned}
         messages = tuple(
             name
             for name in ready
             if name.lower().endswith(HL7_SUFFIXES) and name not in owned and _stem(name) not in owned
         )
-    return Scan(controls, messages, seen)
+    return Scan(controls, messages, seen, unclaimed)
 
 
 def _owned(out: Place, controls: list[str]) -> set[str]:
@@ -89,17 +98,27 @@ def open_pair(out: Place, name: str) -> Iterator[Pair]:
     """Open the control file ``name`` and all that it names. Raises :class:`Unfit`."""
     raw = out.read(name, name, bounds.CONTROL_BYTES)
     control = parse_control(name, raw)
+    named = control.files
     body = b""
-    if control.payload is not None:
+    if control.payload is not None and _is_body(out, control, name):
         body = out.read(control.payload, name, bounds.PAYLOAD_BYTES)
+        named = tuple(control.attachments)
     with contextlib.ExitStack() as stack:
         sources = []
-        for attachment in control.attachments:
+        for attachment in named:
             file = stack.enter_context(out.open(attachment, name))
             media_type = mimetypes.guess_type(attachment)[0] or _UNKNOWN_TYPE
             title = attachment.encode("utf-8", "replace").decode("utf-8")
             sources.append(Source(title, media_type, file, os.fstat(file.fileno()).st_size))
         yield Pair(control, raw, body, tuple(sources))
+
+
+def _is_body(out: Place, control: Control, name: str) -> bool:
+    """Return whether the payload is HL7: by what it is, or by the kind that the control file gives."""
+    assert control.payload is not None
+    with out.open(control.payload, name) as file:
+        start = file.read(MAX_LEADING_BYTES)
+    return "^" in (control.kind or "") or drafting.is_hl7(start)
 
 
 def key_of(pair: Pair, prepared: Prepared) -> str:

@@ -24,6 +24,8 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _DIRECTORY_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
+_GROUP_FILE_MODE: Final = 0o060
+"""What a group that the operator let into a directory may do with the files that we write there."""
 _KINDS: Final = (
     (stat.S_ISLNK, "a symbolic link"),
     (stat.S_ISDIR, "a directory"),
@@ -115,7 +117,10 @@ class Place:
         return content
 
     def write(self, name: str, pieces: Iterable[bytes]) -> None:
-        """Put a file here, whole or not at all; durable after :meth:`sync`. The name is our own."""
+        """Put a file here, whole or not at all; durable after :meth:`sync`. The name is our own.
+
+        It is for this user, and for the directory's group as far as the directory is.
+        """
         temporary = f".{name}.tmp"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=self._descriptor)
@@ -123,6 +128,7 @@ class Place:
         descriptor = os.open(temporary, flags, _FILE_MODE, dir_fd=self._descriptor)
         try:
             with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(descriptor, _FILE_MODE | os.fstat(self._descriptor).st_mode & _GROUP_FILE_MODE)
                 for piece in pieces:
                     file.write(piece)
                 file.flush()

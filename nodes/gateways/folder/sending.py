@@ -154,9 +154,9 @@ class Sender:
 
 def reason(name: str, faults: list[tuple[str, Exception]], sent: tuple[str, ...]) -> str:
     """Return the text of a reason file: what is wrong, where, and what would be right."""
-    lines = [f"{_shown(name)} was not sent." if not sent else f"Not all of {_shown(name)} was sent.", ""]
+    lines = [f"{shown(name)} was not sent." if not sent else f"Not all of {shown(name)} was sent.", ""]
     for where, fault in faults[: bounds.REASON_LINES]:
-        lines += [f"where: {_shown(where)}", f"what:  {fault}", f"code:  {_code(fault)}", ""]
+        lines += [f"where: {shown(where)}", f"what:  {fault}", f"code:  {_code(fault)}", ""]
     if len(faults) > bounds.REASON_LINES:
         lines += [f"and {len(faults) - bounds.REASON_LINES} more", ""]
     if sent:
@@ -164,7 +164,8 @@ def reason(name: str, faults: list[tuple[str, Exception]], sent: tuple[str, ...]
     return "\n".join(lines) + _AGAIN
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
+    """Return a file's name for people: what cannot be printed is a question mark."""
     return "".join(sign if sign.isprintable() else "?" for sign in name)
 
 
