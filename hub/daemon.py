@@ -80,10 +80,7 @@ async def _start(home: Path, reactor: Any, life: Life) -> Stop:
         )
     except (hub_home.HubHomeError, HomeError, StorageError, AttachmentError, CryptoError) as error:
         raise StartError(str(error)) from error
-    ports = [
-        reactor.listenTCP(address.port, HubListener(core), interface=address.host, backlog=1024)
-        for address in settings.hub.listen
-    ]
+    ports = _open_door(reactor, core)
     checks: dict[str, Check] = {"database": lambda: _database_check(core), "disk": lambda: _disk_check(core)}
     site = status_site(reactor=reactor, clock=clock, registry=registry, checks=checks)
     http = settings.http.listen
@@ -108,6 +105,15 @@ async def _start(home: Path, reactor: Any, life: Life) -> Stop:
         lock.release()
 
     return stop
+
+
+def _open_door(reactor: Any, core: HubCore) -> list[Any]:
+    """Listen at every address, behind one door: its bounds hold for all of them together."""
+    door = HubListener(core)
+    return [
+        reactor.listenTCP(address.port, door, interface=address.host, backlog=1024)
+        for address in core.settings.hub.listen
+    ]
 
 
 class _Rounds:

@@ -2,7 +2,8 @@
 
 A caller costs this hub nothing but a socket until its first packet has come whole and its
 mac1 is right. Callers that have not proved themselves are bounded in number and in time;
-each address may try only so often a second.
+each address may try only so often a second. One door serves all addresses that the hub
+listens at.
 """
 
 from __future__ import annotations

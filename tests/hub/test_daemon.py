@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
+from twisted.internet.address import IPv4Address
+from twisted.internet.testing import MemoryReactorClock
 
-from hub.daemon import _Rounds
+from config.fields import HostPort
+from config.hub import Hub, HubSettings, Limits
+from hub.daemon import _open_door, _Rounds
+from hub.listener import BURST_S
 from hub.sweeper import ROUND_S, Sweeper
 from runtime.storage_errors import StorageFull
-from tests.hub.hubs import Rest
+from tests.hub.hubs import Rest, open_hub
+
+
+def test_the_bounds_of_the_door_hold_for_all_addresses_together(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    listen = (HostPort("127.0.0.1", 7600), HostPort("::1", 7600))
+    settings = HubSettings(hub=Hub(listen=listen), limits=Limits(handshakes_per_second=1))
+    with open_hub(tmp_path_factory.mktemp("hub"), settings) as rest:
+        reactor = MemoryReactorClock()  # type: ignore[no-untyped-call]  # Twisted's
+        _open_door(reactor, rest.core)
+        doors: list[Any] = [server[1] for server in reactor.tcpServers]
+        caller = IPv4Address("TCP", "10.0.0.1", 1)
+        calls = [door.buildProtocol(caller) for door in doors * 20]
+        assert (len(doors), sum(call is not None for call in calls)) == (2, BURST_S)
 
 
 @pytest.mark.parametrize("error", [StorageFull("no room"), ValueError("a fault of ours")], ids=repr)
