@@ -7,6 +7,10 @@ SQLAlchemy's.
 
 A transaction that writes takes the write lock when it begins and waits ``BUSY_TIMEOUT_S`` for it, so it never
 fails halfway because of another writer. It is committed before the function returns, or nothing of it is.
+
+That is how it is on SQLite. PostgreSQL is reached and commits likewise, but its errors, a lost connection
+among them, stay SQLAlchemy's; locks are waited for as the server is set; and a transaction that only reads
+is not kept from writing, nor shown one state throughout.
 """
 
 import sqlite3
@@ -33,8 +37,8 @@ def open_engine(url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
     """Return an engine whose database was reached; a missing SQLite file is made, a missing directory is not.
 
     ``url`` is SQLAlchemy's: ``sqlite:////var/lib/wasl/hub.db`` or ``postgresql+psycopg://…``. Raises
-    DatabaseCorrupt (damaged, or no database), DatabaseLocked, StorageFull, StorageFailed, or
-    DatabaseUnavailable.
+    DatabaseUnavailable for a URL that cannot be used; SQLite raises DatabaseCorrupt (damaged, or no
+    database), DatabaseLocked, StorageFull, StorageFailed or DatabaseUnavailable, PostgreSQL a DBAPIError.
     """
     try:
         parsed = make_url(url)
@@ -74,7 +78,7 @@ def transact(engine: Engine, operation: Callable[[Connection], _T]) -> _T:
 
 
 def read(engine: Engine, operation: Callable[[Connection], _T]) -> _T:
-    """Run ``operation`` in a transaction that sees one state of the database and cannot write."""
+    """Run ``operation`` in a transaction that (on SQLite) sees one state of the database and cannot write."""
     with translated(engine), _reading(engine) as connection:
         return operation(connection)
 
@@ -105,7 +109,7 @@ def close_engine(engine: Engine) -> None:
 
 @contextmanager
 def translated(engine: Engine) -> Iterator[None]:
-    """Turn the driver's errors about file, disk and lock into our own; others pass."""
+    """Turn SQLite's errors about file, disk and lock into our own; others pass, and all of PostgreSQL's."""
     try:
         yield
     except DBAPIError as error:
