@@ -9,8 +9,6 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, insert, select
 
 from crypto.primitives import blake2b
-from nodes.link import facts
-from nodes.link.ids import id_text
 from nodes.link.inbox import ReceivedFile, content_digest
 from nodes.link.opening import Opened
 from nodes.link.tables import inbox, inbox_files
@@ -46,7 +44,8 @@ class Outcome:
     fresh: bool
 
 
-_CONFLICT = Outcome(State.RETURNED, "id-conflict", b"", fresh=False)
+CONFLICT = Outcome(State.RETURNED, "id-conflict", b"", fresh=False)
+"""The sender used the id with another content: an alarm for the caller to raise."""
 
 
 def known(connection: Connection, opened: Opened) -> Outcome | None:
@@ -87,7 +86,7 @@ def _given(connection: Connection, opened: Sequence[Opened]) -> dict[_Key, _Give
 
 def _again(given: _Given, opened: Opened) -> Outcome:
     same = given.digest == opened.digest
-    return Outcome(State.DELIVERED, "", given.receipt, fresh=False) if same else _CONFLICT
+    return Outcome(State.DELIVERED, "", given.receipt, fresh=False) if same else CONFLICT
 
 
 def files_of_twin(
@@ -121,11 +120,6 @@ def accept(connection: Connection, arrivals: list[Arrival], now_ms: int) -> list
         given = earlier.get(_key(opened))
         if given is not None:
             outcome = _again(given, opened)
-            if outcome is _CONFLICT:
-                text = (
-                    f"{opened.envelope.sender} used {id_text(opened.envelope.id)} again with another content"
-                )
-                facts.raise_alarm(connection, "id-conflict", text, now_ms)
         elif opened.expired:
             outcome = Outcome(State.RETURNED, "expired", arrival.expired, fresh=False)
         else:

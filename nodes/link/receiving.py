@@ -22,6 +22,7 @@ from nodes.link import arrivals
 from nodes.link.arrivals import Arrival
 from nodes.link.core import LinkCore
 from nodes.link.fetching import Fetched
+from nodes.link.ids import id_text
 from nodes.link.opening import Opened, Rejected, open_delivery
 from protocols.link import frames as f
 from protocols.link import limits
@@ -123,6 +124,11 @@ class Receiving:
         now_ms = core.clock.now_ms()
         outcomes = await core.database.write(partial(arrivals.accept, arrivals=ready, now_ms=now_ms))
         crash.reached("node-arrived-before-answer")
+        for arrival, outcome in zip(ready, outcomes, strict=True):
+            if outcome is arrivals.CONFLICT:
+                envelope = arrival.opened.envelope
+                text = f"{envelope.sender} used {id_text(envelope.id)} again with another content"
+                await self._session.alarm("id-conflict", text)
         takings = [
             f.Taking(arrival.opened.sequence, outcome.state, outcome.code, outcome.receipt)
             for arrival, outcome in zip(ready, outcomes, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -254,6 +255,21 @@ def test_bad_and_good_deliveries_are_answered_in_order(hub: HubEnd) -> None:
     ]  # fmt: skip
     assert bodies(hub) == [b"0", b"1"]
     assert alarms(hub) == ["unknown-signer"]
+
+
+def test_an_id_with_another_content_is_an_alarm_in_every_place(
+    hub: HubEnd, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The operator looks at the log, at the metrics or at the status: it has to be in each."""
+    letter = Letter(hub.station.network, body=b"one")
+    other = replace(letter, body=b"two", content_key=sealing.ContentKey.generate())
+    hub.say(f.Deliver((letter.delivery(1), other.delivery(2))))
+    assert [(taking.sequence, taking.code) for taking in takings(hub)] == [(1, ""), (2, "id-conflict")]
+    assert bodies(hub) == [b"one"]
+    assert alarms(hub) == ["id-conflict"]
+    assert "alarm" in [record.message for record in caplog.records]
+    (counted,) = hub.station.post.metrics._alarms.collect()
+    assert [s.value for s in counted.samples if s.labels == {"code": "id-conflict"} and s.value == 1]
 
 
 def test_deliveries_wait_for_the_directory(station: Station) -> None:
