@@ -62,7 +62,7 @@ class Limits:
     max_attachment_bytes: int = setting(Size("1KiB", "100TiB"), default="64GiB")
     max_sessions: int = setting(Count(1, 1_000_000), default=20_000)
     handshakes_per_second: int = setting(Count(1, 10_000), default=5)
-    credit_messages: int = setting(Count(1, 4_096), default=512)
+    credit_messages: int = setting(Count(1, 512), default=512)
     credit_volume_bytes: int = setting(Size("64KiB", "1GiB"), default="32MiB")
 
 

@@ -202,6 +202,13 @@ def test_no_message_is_given_longer_than_an_envelope_can_say(file: Path) -> None
     ]
 
 
+def test_a_hub_offers_no_larger_window_than_the_protocol_says(file: Path) -> None:
+    file.write_text(f"[limits]\ncredit_messages = {limits.SUBMIT_WINDOW}")
+    assert load_hub(file).limits.credit_messages == limits.SUBMIT_WINDOW
+    text = f"[limits]\ncredit_messages = {limits.SUBMIT_WINDOW + 1}"
+    assert [found[0] for found in faults(file, text, load_hub)] == ["limits.credit_messages"]
+
+
 def test_far_off_keys_are_answered_with_what_is_known(file: Path) -> None:
     assert faults(file, "[disk]\nzzz = 1") == [("disk.zzz", "1", "is not a setting; known: floor")]
 
