@@ -173,13 +173,15 @@ class Fetching:
         Not done if the session ends: the hub delivers again, and what is on disk counts.
         """
         envelope, content = opened.envelope, opened.content
-        await self._room(sum(ref.size for ref in envelope.attachments), opened.remaining_ms / 1000)
         # Named after all that was signed: no other message can reach into a file that was delivered.
         stem = opened.digest.hex()
+        names = [f"{INCOMING}/{stem}-{position}" for position in range(len(envelope.attachments))]
+        missing = zip(envelope.attachments, names, strict=True)
+        needed_bytes = sum(ref.size - _here_bytes(self._core.home / name, ref) for ref, name in missing)
+        await self._room(needed_bytes, opened.remaining_ms / 1000)
         body_path: StoredBody | None = None
         files: list[ReceivedFile] = []
-        for position, ref in enumerate(envelope.attachments):
-            name = f"{INCOMING}/{stem}-{position}"
+        for position, (ref, name) in enumerate(zip(envelope.attachments, names, strict=True)):
             digest = await self._one(ref, self._core.home / name, attachment_key(opened.content_key, ref.id))
             if envelope.body_outside and position == 0:
                 body_path = StoredBody(name, digest)
@@ -310,6 +312,14 @@ class Fetching:
         for download in list(self._downloads.values()):
             download.waiting.clear()
             self._fail(download, gone())
+
+
+def _here_bytes(path: Path, ref: AttachmentRef) -> int:
+    """Return how much of a file an earlier attempt has left on the disk: it needs no room any more."""
+    try:
+        return min(path.stat().st_size, ref.size)
+    except FileNotFoundError:
+        return 0
 
 
 def _close_failed(failure: Failure) -> None:

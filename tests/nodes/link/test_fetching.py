@@ -199,6 +199,19 @@ def test_files_wait_at_the_hub_while_the_disk_is_full(station: Station) -> None:
     hub.lose()
 
 
+def test_what_is_on_the_disk_already_needs_no_room(hub: HubEnd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of a scan is here after a cut: the other half alone must fit."""
+    letter, one = with_file(hub, os.urandom(5 * filestream.CHUNK_BYTES))
+    hub.say(f.Deliver((letter.delivery(3),)))
+    hub.say(*(f.Chunk(one.ref.id, n, one.chunks[n]) for n in range(3)))
+    hub.again()
+    monkeypatch.setattr("nodes.link.fetching.free_bytes", lambda _home: 2 * filestream.CHUNK_BYTES)
+    hub.say(f.Deliver((letter.delivery(3),)))
+    bring(hub, one)
+    assert [taking.sequence for taking in takings(hub)] == [3]
+    assert arrived(hub) == [one.plain]
+
+
 def test_what_never_found_room_in_its_time_goes_back(station: Station) -> None:
     hub = HubEnd(station, floor_bytes=2 * free_bytes(station.home))
     hub.start()
