@@ -174,27 +174,67 @@ def all_credentials(
 
 
 def resolve(connection: Connection, recipients: tuple[str, ...]) -> tuple[str, ...]:
-    """Return addresses of mailboxes, groups taken apart, each once, in order.
+    """Return addresses of mailboxes, groups taken apart, each once, in order; see :class:`Book`."""
+    return Book(connection).resolve(recipients)
 
-    Before the first directory has come from the hub nothing is known, and any mailbox is
-    let through: the hub will say. Raises :class:`UnknownRecipient` naming the nearest thing
-    that exists.
-    """
-    known = version(connection) > 0
-    found: dict[str, None] = {}
-    for recipient in recipients:
-        mailbox, facility = mailbox_of(recipient), facility_of(recipient)
-        if not statements.is_address(recipient):
-            right = recipient.lower() if statements.is_address(recipient.lower()) else "mailbox@facility"
-            why = ": capitals are not allowed" if right == recipient.lower() else ""
-            raise Refused("bad-address", f"{recipient!r} is not an address{why}; it should be {right}")
-        if facility == GROUP:
-            found.update(dict.fromkeys(_members(connection, mailbox)))
-            continue
-        if known:
-            _check_known(connection, recipient)
-        found[recipient] = None
-    return tuple(found)
+
+class Book:
+    """The copy as one transaction sees it; each facility is looked up once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._known = version(connection) > 0
+        self._facilities: dict[str, tuple[bool, tuple[str, ...]] | None] = {}
+
+    def resolve(self, recipients: tuple[str, ...]) -> tuple[str, ...]:
+        """Return addresses of mailboxes, groups taken apart, each once, in order.
+
+        Before the first directory has come from the hub nothing is known, and any mailbox is
+        let through: the hub will say. Raises :class:`UnknownRecipient` naming the nearest thing
+        that exists.
+        """
+        found: dict[str, None] = {}
+        for recipient in recipients:
+            mailbox, facility = mailbox_of(recipient), facility_of(recipient)
+            if not statements.is_address(recipient):
+                right = recipient.lower() if statements.is_address(recipient.lower()) else "mailbox@facility"
+                why = ": capitals are not allowed" if right == recipient.lower() else ""
+                raise Refused("bad-address", f"{recipient!r} is not an address{why}; it should be {right}")
+            if facility == GROUP:
+                found.update(dict.fromkeys(_members(self._connection, mailbox)))
+                continue
+            if self._known:
+                self._check_known(recipient)
+            found[recipient] = None
+        return tuple(found)
+
+    def _check_known(self, recipient: str) -> None:
+        facility, mailbox = facility_of(recipient), mailbox_of(recipient)
+        if facility not in self._facilities:
+            self._facilities[facility] = self._look_up(facility)
+        known = self._facilities[facility]
+        if known is None:
+            raise UnknownRecipient(
+                "unknown-facility",
+                f"there is no facility {facility!r} in this node's directory ({recipient})",
+            )
+        active, names = known
+        if not active:
+            raise UnknownRecipient(
+                "facility-inactive", f"the facility {facility!r} is not active ({recipient})"
+            )
+        if mailbox not in names:
+            raise UnknownRecipient(
+                "unknown-mailbox",
+                f"{facility!r} has no mailbox {mailbox!r} ({recipient}); it has: "
+                + (", ".join(names[:12]) or "none"),
+            )
+
+    def _look_up(self, facility: str) -> tuple[bool, tuple[str, ...]] | None:
+        row = self._connection.execute(_FACILITY, {"name": facility}).one_or_none()
+        if row is None:
+            return None
+        return row.active, tuple(entry.name for entry in _mailboxes.decode(row.mailboxes))
 
 
 # Built once: every put asks for its recipients.
@@ -237,21 +277,3 @@ def _members(connection: Connection, name: str) -> tuple[str, ...]:
     if row is None or not row.active:
         raise UnknownRecipient("unknown-group", f"there is no group {name!r} in this node's directory")
     return _entry(row).members
-
-
-def _check_known(connection: Connection, recipient: str) -> None:
-    facility, mailbox = facility_of(recipient), mailbox_of(recipient)
-    row = connection.execute(_FACILITY, {"name": facility}).one_or_none()
-    if row is None:
-        raise UnknownRecipient(
-            "unknown-facility", f"there is no facility {facility!r} in this node's directory ({recipient})"
-        )
-    if not row.active:
-        raise UnknownRecipient("facility-inactive", f"the facility {facility!r} is not active ({recipient})")
-    names = [entry.name for entry in _mailboxes.decode(row.mailboxes)]
-    if mailbox not in names:
-        raise UnknownRecipient(
-            "unknown-mailbox",
-            f"{facility!r} has no mailbox {mailbox!r} ({recipient}); it has: "
-            + (", ".join(names[:12]) or "none"),
-        )

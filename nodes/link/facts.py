@@ -13,6 +13,8 @@ DIRECTORY_VERSION: Final = "directory_version"
 CONNECTED: Final = "connected"
 OFFERED_SEQ: Final = "offered_seq"
 """The last outbox seq that any session may have submitted: what is after it is not in doubt."""
+OUTBOX_SEQ: Final = "outbox_seq"
+"""The last outbox seq given out; never given out again."""
 REFUSED: Final = "refused"
 """Why the hub does not let this node in (a :class:`Goodbye`), 0 if it did when last asked."""
 ALARMS_KEPT: Final = 1_000
@@ -38,6 +40,13 @@ def put(connection: Connection, name: str, value: int) -> None:
     changed = connection.execute(update(facts).where(facts.c.name == name).values(value=value))
     if changed.rowcount == 0:
         connection.execute(insert(facts).values(name=name, value=value))
+
+
+def advance(connection: Connection, name: str, by: int) -> int:
+    """Count a number on, from 0, and return where it is now."""
+    now = get(connection, name) + by
+    put(connection, name, now)
+    return now
 
 
 def refusal(connection: Connection) -> str:

@@ -15,16 +15,18 @@ to run twice; they know nothing of time, threads or the network.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Dialect, bindparam, false, insert, select, update
 
 from crypto import sealing
 from crypto.primitives import blake2b
-from nodes.link import addressbook, tracking
-from nodes.link.errors import KeyConflict, Refused
+from nodes.link import addressbook, facts, tracking
+from nodes.link.errors import KeyConflict, NodeError, Refused
 from nodes.link.files import Prepared
 from nodes.link.ids import id_text, new_id
 from nodes.link.tables import outbox, outbox_files, outbox_history, outbox_recipients
@@ -40,9 +42,11 @@ from protocols.link.envelope import (
     encode,
 )
 from protocols.link.errors import RemoteError
+from runtime.driver_sql import hot_sql
 
 DAY_MS: Final = 86_400_000
 DEFAULT_VALID_FOR_MS: Final = 5 * DAY_MS
+IDS_PER_QUERY: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,61 +79,105 @@ def put(connection: Connection, draft: Draft, now_ms: int) -> Put:
     Raises :class:`Refused` (and its children) for a request that cannot be right; nothing
     is changed then, and the caller discards the prepared files.
     """
-    _check(draft)
-    put_digest = _put_digest(draft)
-    if draft.key is not None:
-        earlier = _by_key(connection, draft.key, put_digest)
-        if earlier is not None:
-            return earlier
-    recipients = addressbook.resolve(connection, draft.recipients)
+    (done,) = put_all(connection, [(draft, now_ms)])
+    if isinstance(done, NodeError):
+        raise done
+    return done
+
+
+def put_all(connection: Connection, drafts: Sequence[tuple[Draft, int]]) -> list[Put | NodeError]:
+    """Take messages, each with the time of its put; an error in the place of each that cannot be right."""
+    book = addressbook.Book(connection)
+    faults = [_fault(draft) for draft, _ in drafts]
+    usable = [draft for (draft, _), fault in zip(drafts, faults, strict=True) if fault is None]
+    earlier = _by_keys(connection, [draft.key for draft in usable if draft.key is not None])
+    done: list[Put | NodeError] = []
+    fresh: list[_Fresh] = []
+    for (draft, now_ms), fault in zip(drafts, faults, strict=True):
+        if fault is not None:
+            done.append(fault)
+            continue
+        try:
+            put_digest = _put_digest(draft)
+            known = None if draft.key is None else earlier.get(draft.key)
+            if known is not None:
+                done.append(_again(connection, draft, put_digest, known))
+                continue
+            one = _fresh(draft, put_digest, book.resolve(draft.recipients), now_ms)
+        except NodeError as error:
+            done.append(error)
+            continue
+        if draft.key is not None:
+            earlier[draft.key] = one.id, put_digest
+        fresh.append(one)
+        done.append(Put(one.id, State.QUEUED, fresh=True))
+    if fresh:
+        _insert(connection, fresh)
+    return done
+
+
+class _Fresh(msgspec.Struct, frozen=True):
+    """A message that was not here before, sealed."""
+
+    id: bytes
+    draft: Draft
+    put_digest: bytes
+    recipients: tuple[str, ...]
+    envelope: bytes
+    sealed: bytes
+    now_ms: int
+
+
+def _fresh(draft: Draft, put_digest: bytes, recipients: tuple[str, ...], now_ms: int) -> _Fresh:
     if len(recipients) > limits.RECIPIENTS:
         raise Refused("too-many-recipients", f"{len(recipients)} recipients, at most {limits.RECIPIENTS}")
     identifier = new_id(now_ms)
     envelope, sealed = _seal(draft, identifier, recipients, now_ms)
-    prepared = draft.prepared
-    row = connection.execute(
-        _INSERT,
-        {
-            "id": identifier,
-            "key": draft.key,
-            "put_digest": put_digest,
-            "sender": draft.sender,
-            "kind": draft.kind,
-            "priority": int(draft.priority),
-            "subject": draft.subject,
-            "patient": draft.patient,
-            "envelope": envelope,
-            "sealed": sealed,
-            "content_key": bytes(prepared.content_key),
-            "digest": sealing.message_digest(envelope, sealed),
-            "files_total": len(prepared.files),
-            "created_ms": now_ms,
-            "expires_ms": now_ms + draft.valid_for_ms,
-            "state": int(State.QUEUED),
-            "settled": False,
-        },
-    )
-    assert row.inserted_primary_key is not None
-    seq = row.inserted_primary_key[0]
-    connection.execute(
-        _INSERT_RECIPIENTS,
-        [
-            {"outbox_seq": seq, "recipient": recipient, "state": int(State.QUEUED), "code": "",
-             "at_ms": now_ms, "detail": b"", "receipt": b""}
-            for recipient in recipients
-        ],
-    )  # fmt: skip
-    if prepared.files:
-        connection.execute(
-            insert(outbox_files),
-            [
-                {"outbox_seq": seq, "position": position, "id": file.ref.id, "size": file.ref.size,
-                 "root": file.ref.root, "path": file.path, "chunks_sent": 0}
-                for position, file in enumerate(prepared.files)
-            ],
+    return _Fresh(identifier, draft, put_digest, recipients, envelope, sealed, now_ms)
+
+
+def _insert(connection: Connection, fresh: list[_Fresh]) -> None:
+    sql = _statements(connection.dialect)
+    first = facts.advance(connection, facts.OUTBOX_SEQ, len(fresh)) - len(fresh) + 1
+    messages, copies, files = [], [], []
+    for seq, one in enumerate(fresh, first):
+        draft, prepared = one.draft, one.draft.prepared
+        messages.append(
+            (seq, one.id, draft.key, one.put_digest, draft.sender, draft.kind, int(draft.priority),
+             draft.subject, draft.patient, one.envelope, one.sealed, bytes(prepared.content_key),
+             sealing.message_digest(one.envelope, one.sealed), len(prepared.files), one.now_ms,
+             one.now_ms + draft.valid_for_ms, int(State.QUEUED))
         )  # fmt: skip
-    add_history(connection, [(seq, "", State.QUEUED, "", "", now_ms)])
-    return Put(identifier, State.QUEUED, fresh=True)
+        copies += [
+            (seq, recipient, int(State.QUEUED), "", one.now_ms, b"", b"") for recipient in one.recipients
+        ]
+        files += [
+            (seq, position, file.ref.id, file.ref.size, file.ref.root, file.path, 0)
+            for position, file in enumerate(prepared.files)
+        ]
+    connection.exec_driver_sql(sql.message, messages)
+    connection.exec_driver_sql(sql.recipient, copies)
+    if files:
+        connection.exec_driver_sql(sql.file, files)
+
+
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    message: str
+    recipient: str
+    file: str
+
+
+@lru_cache(maxsize=8)
+def _statements(dialect: Dialect) -> _Statements:
+    """Return the text of the statements of a put; building one costs more than running it."""
+    names = [column.name for column in outbox.c if column.name != "settled"]
+    message = insert(outbox).values({name: bindparam(name) for name in names} | {"settled": false()})
+    return _Statements(
+        hot_sql(dialect, message),
+        hot_sql(dialect, insert(outbox_recipients)),
+        hot_sql(dialect, insert(outbox_files)),
+    )
 
 
 def owned_files(connection: Connection) -> set[str]:
@@ -162,14 +210,19 @@ def settle(connection: Connection, seqs: list[int]) -> None:
     )
 
 
-# Built once: building a statement costs more than running it.
-_INSERT = insert(outbox)
-_INSERT_RECIPIENTS = insert(outbox_recipients)
 _INSERT_HISTORY = insert(outbox_history)
-_BY_KEY = select(outbox.c.seq, outbox.c.id, outbox.c.put_digest).where(outbox.c.key == bindparam("key"))
 
 
 # ── inside ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _fault(draft: Draft) -> Refused | None:
+    """Return what is wrong with a draft whatever the tables hold."""
+    try:
+        _check(draft)
+    except Refused as fault:
+        return fault
+    return None
 
 
 def _check(draft: Draft) -> None:
@@ -210,20 +263,35 @@ def _put_digest(draft: Draft) -> bytes:
     return blake2b(msgspec.msgpack.encode(request), person=b"wasl put")
 
 
-def _by_key(connection: Connection, key: str, put_digest: bytes) -> Put | None:
-    row = connection.execute(_BY_KEY, {"key": key}).one_or_none()
-    if row is None:
-        return None
-    if row.put_digest != put_digest:
+def _by_keys(connection: Connection, keys: list[str]) -> dict[str, tuple[bytes, bytes]]:
+    """Return (id, put digest) of what was put with these keys before."""
+    found: dict[str, tuple[bytes, bytes]] = {}
+    for start in range(0, len(keys), IDS_PER_QUERY):
+        rows = connection.execute(
+            select(outbox.c.key, outbox.c.id, outbox.c.put_digest).where(
+                outbox.c.key.in_(keys[start : start + IDS_PER_QUERY])
+            )
+        )
+        found.update({row.key: (row.id, row.put_digest) for row in rows})
+    return found
+
+
+def _again(connection: Connection, draft: Draft, put_digest: bytes, known: tuple[bytes, bytes]) -> Put:
+    """Return the answer to a put whose key is known; :class:`KeyConflict` if the content is another."""
+    identifier, earlier_digest = known
+    if earlier_digest != put_digest:
         raise KeyConflict(
             "key-conflict",
-            f"the key {key!r} belongs to message {id_text(row.id)} with another content: use a new key, "
-            "or send exactly the same again",
+            f"the key {draft.key!r} belongs to message {id_text(identifier)} with another content: use a new "
+            "key, or send exactly the same again",
         )
     states = connection.execute(
-        select(outbox_recipients.c.state).where(outbox_recipients.c.outbox_seq == row.seq)
+        select(outbox_recipients.c.state)
+        .join(outbox, outbox.c.seq == outbox_recipients.c.outbox_seq)
+        .where(outbox.c.id == identifier)
     ).scalars()
-    return Put(row.id, tracking.overall(tuple(State(state) for state in states)), fresh=False)
+    found = tuple(State(state) for state in states)
+    return Put(identifier, tracking.overall(found) if found else State.QUEUED, fresh=False)
 
 
 def _seal(draft: Draft, identifier: bytes, recipients: tuple[str, ...], now_ms: int) -> tuple[bytes, bytes]:

@@ -20,12 +20,13 @@ from sqlalchemy import Connection
 from twisted.internet.defer import CancelledError, Deferred
 
 from nodes.link import facts, files, inbox, outbox, tracking
+from nodes.link.errors import NodeError
 from nodes.link.identity import Identity
 from nodes.link.metrics import LinkMetrics
 from protocols.link import limits
 from protocols.link.envelope import State
 from runtime.clock import Clock
-from runtime.database import Database
+from runtime.database import Database, Lane
 from runtime.executors import Executor
 from runtime.logs import event
 
@@ -61,6 +62,9 @@ class Post:
         self.metrics = metrics
         self._sealer = sealer
         self._floor_bytes = floor_bytes
+        self._puts: Lane[tuple[outbox.Draft, int], outbox.Put | NodeError, None] = Lane(
+            database, lambda c, drafts: (outbox.put_all(c, drafts), None), lambda _none: None
+        )
         self._outbox_wakes: list[Wake] = []
         self._inbox_wakes: list[Wake] = []
         self._waiters: dict[bytes, list[Callable[[], None]]] = {}
@@ -79,7 +83,9 @@ class Post:
         """Commit a message to the outbox: durable when this returns. Raises as ``outbox.put`` does."""
         now_ms = self.clock.now_ms()
         with files.discarded_if_refused(self.home, draft.prepared.files, unsure=(CancelledError,)):
-            done = await self.database.write(lambda connection: outbox.put(connection, draft, now_ms))
+            done = await self._puts.write((draft, now_ms))
+            if isinstance(done, NodeError):
+                raise done
         if done.fresh:
             self.outbox_changed(done.id)
         else:

@@ -23,7 +23,7 @@ _Sequence = BigInteger().with_variant(Integer, "sqlite")
 outbox = Table(
     "outbox",
     metadata,
-    Column("seq", _Sequence, primary_key=True, autoincrement=True),
+    Column("seq", _Sequence, primary_key=True, autoincrement=False, comment="see facts.OUTBOX_SEQ"),
     Column("id", LargeBinary, nullable=False, unique=True),
     Column("key", String, unique=True, comment="the sender's own key, if it gave one"),
     Column("put_digest", LargeBinary, nullable=False, comment="over all that the sender asked for"),
@@ -41,7 +41,6 @@ outbox = Table(
     Column("expires_ms", BigInteger, nullable=False),
     Column("state", Integer, nullable=False, comment="QUEUED, ACCEPTED or RETURNED: where the message is"),
     Column("settled", Boolean, nullable=False, default=False, comment="every recipient's state is final"),
-    sqlite_autoincrement=True,
 )
 Index("outbox_queued", outbox.c.seq, sqlite_where=text("state = 0"), postgresql_where=text("state = 0"))
 

@@ -178,7 +178,8 @@ def _sent(connection: Connection, row: Any) -> Sent:
     lines = connection.execute(
         select(outbox_history).where(outbox_history.c.outbox_seq == row.seq).order_by(outbox_history.c.seq)
     ).all()
-    history = [Moment(State(line.state), line.recipient, line.code, line.text, line.at_ms) for line in lines]
+    history = [Moment(State.QUEUED, "", "", "", row.created_ms)]
+    history += (Moment(State(line.state), line.recipient, line.code, line.text, line.at_ms) for line in lines)
     return Sent(
         id=row.id,
         key=row.key,

@@ -45,7 +45,7 @@ _LOGGERS: Final = ("hub", "nodes", "runtime", "tests.simulation")
 _EXPECTED_ERRORS: Final = frozenset({"intake-failed"})
 _UNEXPECTED_WARNINGS: Final = frozenset({"protocol-fault", "link-broken", "delivery-rejected"})
 _UNEXPECTED_REFUSALS: Final = frozenset({"file-lost", "bad-attachment", "id-conflict"})
-_EXPECTED_ALARMS: Final = frozenset({"clock"})
+_EXPECTED_ALARMS: Final = frozenset({"clock", "hub-refuses"})
 
 
 @dataclass(frozen=True)

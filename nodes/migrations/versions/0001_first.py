@@ -105,7 +105,11 @@ def upgrade() -> None:
     op.create_table(
         "outbox",
         sa.Column(
-            "seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+            "seq",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+            comment="see facts.OUTBOX_SEQ",
         ),
         sa.Column("id", sa.LargeBinary(), nullable=False),
         sa.Column("key", sa.String(), nullable=True, comment="the sender's own key, if it gave one"),
@@ -143,7 +147,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("id"),
         sa.UniqueConstraint("key"),
-        sqlite_autoincrement=True,
     )
     op.create_index(
         "outbox_queued",
