@@ -30,7 +30,20 @@ def test_exposure_is_low(unit: Path) -> None:
 def test_the_unit_starts_what_exists(unit: Path) -> None:
     """The command in ExecStart is one of ours, with options that it has."""
     text = unit.read_text(encoding="utf-8")
-    started = re.search(r"^ExecStart=/usr/bin/(wasl-\w+) run --home /var/lib/(wasl-\w+)$", text, re.MULTILINE)
+    started = re.search(
+        r"^ExecStart=/opt/wasl/bin/(wasl-\w+) run --home /var/lib/(wasl-\w+)$", text, re.MULTILINE
+    )
     assert started is not None
     assert started.group(1) == started.group(2) == unit.stem
     assert f"StateDirectory={unit.stem}" in text
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_the_procedure_in_the_unit_is_the_readme_s(unit: Path) -> None:
+    """Line by line, so that what was tried is what is told; and it makes the home before it uses it."""
+    steps = re.findall(r"^#   (.+)$", unit.read_text(encoding="utf-8"), re.MULTILINE)
+    told = (UNITS[0].parents[1] / "README.md").read_text(encoding="utf-8")
+    assert [step for step in steps if step not in told] == []
+    order = [next(number for number, step in enumerate(steps) if word in step) for word in
+             ("useradd", "install -d -m 0700", "runuser", "systemctl")]  # fmt: skip
+    assert order == sorted(order)
