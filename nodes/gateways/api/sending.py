@@ -112,7 +112,7 @@ def _put(node: Node, draft: outbox.Draft, body: bytes, uploads: list[Upload]) ->
         for source in sources:
             opened.enter_context(source.stream)
         prepared = files.prepare(node.home, body, sources, floor_bytes=node.floor_bytes)
-    whole = _with(draft, prepared)
+    whole = dataclasses.replace(draft, prepared=prepared)
     now_ms = node.clock.now_ms()
     with files.discarded_if_refused(node.home, prepared.files):
         put = transact(node.engine, lambda connection: outbox.put(connection, whole, now_ms))
@@ -120,10 +120,6 @@ def _put(node: Node, draft: outbox.Draft, body: bytes, uploads: list[Upload]) ->
         files.discard(node.home, prepared.files)
     node.uploads.used(uploads)
     return put
-
-
-def _with(draft: outbox.Draft, prepared: files.Prepared) -> outbox.Draft:
-    return dataclasses.replace(draft, prepared=prepared)
 
 
 def sent_list(node: Node, call: Call) -> Answer:
