@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-CAMPAIGNS = ("simulation", "powerfail", "kills", "files", "corpus")
+CAMPAIGNS = ("simulation", "powerfail", "bitflips", "kills", "files", "corpus")
 """Modules beside this one, each with ``main(arguments) -> exit code``."""
 
 
