@@ -28,6 +28,7 @@ from runtime import migrations
 from runtime.clock import ReactorClock, sleep
 from runtime.executors import ThreadExecutor
 from runtime.home import HomeError, PokeListener, RunLock
+from runtime.listening import listen
 from runtime.logs import bridge_twisted, event, set_up
 from runtime.metrics import new_registry
 from runtime.service import Life, StartError, Stop, run_daemon
@@ -83,8 +84,7 @@ async def _start(home: Path, reactor: Any, life: Life) -> Stop:
     ports = _open_door(reactor, core)
     checks: dict[str, Check] = {"database": lambda: _database_check(core), "disk": lambda: _disk_check(core)}
     site = status_site(reactor=reactor, clock=clock, registry=registry, checks=checks)
-    http = settings.http.listen
-    ports.append(reactor.listenTCP(http.port, site, interface=http.host))
+    ports.append(listen(reactor, settings.http.listen, site, "http.listen in hub.toml"))
     poke = PokeListener(home / hub_home.POKE, reactor, lambda: _poked(core))
     rounds = _Rounds(core)
     rounds.start()
@@ -111,7 +111,7 @@ def _open_door(reactor: Any, core: HubCore) -> list[Any]:
     """Listen at every address, behind one door: its bounds hold for all of them together."""
     door = HubListener(core)
     return [
-        reactor.listenTCP(address.port, door, interface=address.host, backlog=1024)
+        listen(reactor, address, door, "hub.listen in hub.toml", backlog=1024)
         for address in core.settings.hub.listen
     ]
 

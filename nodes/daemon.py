@@ -28,6 +28,7 @@ from runtime.clock import ReactorClock, sleep
 from runtime.connect import TcpConnector
 from runtime.executors import ThreadExecutor
 from runtime.home import HomeError, PokeListener, RunLock, free_bytes
+from runtime.listening import listen
 from runtime.logs import bridge_twisted, event, set_up
 from runtime.metrics import new_registry
 from runtime.service import Life, StartError, Stop, run_daemon
@@ -157,8 +158,7 @@ def _listen(
         "hub": lambda: Readiness(uplink.connected, "connected" if uplink.connected else uplink.last_failure),
     }
     site = status_site(reactor=reactor, clock=core.clock, registry=registry, checks=checks)
-    listen = settings.http.listen
-    port = reactor.listenTCP(listen.port, site, interface=listen.host)
+    port = listen(reactor, settings.http.listen, site, "http.listen in node.toml")
     where = port.getHost()
     event(_LOG, logging.INFO, "listening", host=where.host, port=where.port)
 

@@ -50,7 +50,7 @@ class Doors:
     def open(self) -> list[Close]:
         """Open every door of the settings; return what closes them, in the order of opening.
 
-        Raises NodeError, CannotListenError.
+        Raises NodeError, StartError.
         """
         settings = self.settings
         closes: list[Close] = []

@@ -57,6 +57,7 @@ from protocols.link import limits
 from protocols.link.envelope import State
 from protocols.mllp import FrameTooLarge, GarbageSkipped
 from runtime.clock import Clock
+from runtime.listening import listen
 from runtime.logs import RepeatLimit, event
 from runtime.mllp import MllpLimits, MllpServerFactory, Peer
 from runtime.storage_errors import StorageError, StorageFailed
@@ -137,11 +138,11 @@ class MllpInbound:
         )
 
     def start(self, reactor: Any) -> None:
-        """Listen where the settings say; does nothing without ``listen``. Raises CannotListenError."""
-        listen = self._settings.listen
-        if listen is not None:
-            self._port = reactor.listenTCP(listen.port, self.factory, interface=listen.host)
-            event(_log, logging.INFO, "mllp-listening", host=listen.host, port=self._port.getHost().port)
+        """Listen where the settings say; does nothing without ``listen``. Raises StartError."""
+        address = self._settings.listen
+        if address is not None:
+            self._port = listen(reactor, address, self.factory, "mllp.listen in node.toml")
+            event(_log, logging.INFO, "mllp-listening", host=address.host, port=self._port.getHost().port)
 
     async def stop(self) -> None:
         """Take no more connections, answer what was received, close; may be called twice."""

@@ -102,7 +102,8 @@ def test_a_port_that_is_taken(daemon: Daemon, tmp_path: Path) -> None:
     shutil.copytree(daemon.home, twin.home)
     daemon.start()
     said = ends(twin, 1)
-    assert "127.0.0.1:" in said
+    setting = "hub.listen in hub.toml" if daemon.room == "hub" else "http.listen in node.toml"
+    assert f"{setting} is 127.0.0.1:" in said
     assert "in use" in said
 
 

@@ -26,6 +26,7 @@ from nodes.gateways.api.uploads import Uploads
 from nodes.gateways.drafting import ValidFor
 from nodes.link.identity import Identity
 from runtime.clock import Clock, Handle
+from runtime.listening import listen
 from runtime.logs import event
 
 _LOG: Final = logging.getLogger(__name__)
@@ -80,8 +81,8 @@ class LocalApi:
         return int(self._port.getHost().port)
 
     def start(self) -> None:
-        """Listen. Raises CannotListenError."""
-        self._port = self._reactor.listenTCP(self._listen.port, self.site, interface=self._listen.host)
+        """Listen. Raises StartError."""
+        self._port = listen(self._reactor, self._listen, self.site, "api.listen in node.toml")
         self._pool.start()
         event(_LOG, logging.INFO, "api-listening", host=self._listen.host, port=self.port)
         self._sweep()
