@@ -10,7 +10,8 @@ over it is known to be right.
 clock and the other statements: ``check_validity`` for the time, a ``Revocation`` of the same facility with
 the same or a higher serial for the end, the higher serial among credentials and among groups of one name.
 
-The rule for identifiers (facilities, mailboxes, groups) stands here and nowhere else.
+The rule for identifiers (facilities, mailboxes, groups) is that of :func:`is_id`. Where a pattern is needed
+instead of a function (settings, frames, the node's API), the same one is written again.
 """
 
 import re

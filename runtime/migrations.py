@@ -6,10 +6,10 @@ A package that owns tables has a subpackage ``migrations``::
     hub/migrations/versions/0001_first.py  an Alembic revision whose id is the number before the underscore
     hub/migrations/versions/0002_….py
 
-Every start calls :func:`require_head`, which reads one row and imports no Alembic. A database that is newer
-than the code is refused: the older program would write what the newer one no longer understands. One that
-is older is brought up by :func:`upgrade`: all missing steps in one transaction, so a crash in the middle
-leaves the old schema, whole.
+Every start, of a daemon or of a command that opens the database, calls :func:`upgrade`. If the schema is that
+of the code, it reads one row and imports no Alembic. A database that is newer than the code is refused: the
+older program would write what the newer one no longer understands. One that is older is brought up: all
+missing steps in one transaction, so a crash in the middle leaves the old schema, whole.
 
 Not promised: a way back. Downgrades are restores of a backup.
 """
@@ -36,10 +36,6 @@ class SchemaTooNew(StorageError):  # noqa: N818 - it names a state, as a caller 
     """The database was written by a newer version of the program."""
 
 
-class SchemaTooOld(StorageError):  # noqa: N818 - it names a state, as a caller reads it
-    """The database has to be upgraded first."""
-
-
 def head(package: str) -> str:
     """Return the revision that the code of ``package`` (``"hub"``) was written for."""
     value = importlib.import_module(f"{package}.migrations").HEAD
@@ -50,19 +46,6 @@ def head(package: str) -> str:
 def current(engine: Engine) -> str | None:
     """Return the revision of the database, None if no migration ever ran; raises StorageError."""
     return transactions.read(engine, _current)
-
-
-def require_head(engine: Engine, package: str) -> None:
-    """Return if the database has exactly the schema of this code.
-
-    Raises SchemaTooNew or SchemaTooOld, which name both revisions and what to do, or another StorageError.
-    """
-    _require_known(engine, package, found := current(engine))
-    if found != head(package):
-        raise SchemaTooOld(
-            f'{_name(engine)} has schema {_quoted(found)}, this version of {package} needs "{head(package)}":'
-            " make a backup, then start with the upgrade"
-        )
 
 
 def upgrade(engine: Engine, package: str) -> None:
@@ -158,7 +141,3 @@ def _directory(package: str) -> Path:
 
 def _name(engine: Engine) -> str:
     return engine.url.render_as_string(hide_password=True)
-
-
-def _quoted(revision: str | None) -> str:
-    return "none" if revision is None else f'"{revision}"'

@@ -1,7 +1,7 @@
 """Every bound of the link protocol, with its unit, in one place.
 
 A peer that exceeds one of these is at fault and is told so by name
-(:class:`~protocols.errors.RemoteError`); each is checked before memory is taken.
+(:class:`~protocols.link.errors.RemoteError`); each is checked before memory is taken.
 The numbers are normative: ``docs/link-protocol.md`` section 14 repeats them.
 """
 
