@@ -5,6 +5,7 @@ would count ``systemd/`` among them.
 """
 
 from pathlib import Path
+from runpy import run_path
 
 from setuptools import find_packages, setup
 
@@ -12,7 +13,7 @@ ROOMS = ("hub", "nodes", "runtime", "protocols", "crypto", "config")
 
 setup(
     name="wasl",
-    version="0.1.0",
+    version=run_path("runtime/version.py")["VERSION"],
     description="A secure messaging and record-exchange hub for public health institutions",
     long_description=Path("README.md").read_text(encoding="utf-8") if Path("README.md").exists() else "",
     long_description_content_type="text/markdown",

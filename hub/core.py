@@ -21,11 +21,12 @@ from protocols.link import frames as f
 from runtime.clock import Clock
 from runtime.database import Database
 from runtime.home import free_bytes
+from runtime.version import VERSION
 
 if TYPE_CHECKING:
     from hub.sessions.registry import Sessions
 
-SOFTWARE: Final = "wasl-hub/0.1.0"
+SOFTWARE: Final = f"wasl-hub/{VERSION}"
 ROOM_CACHE_S: Final = 1.0
 
 

@@ -35,8 +35,8 @@ from runtime.service import Life, StartError, Stop, run_daemon
 from runtime.status import Check, Readiness, status_site
 from runtime.storage_errors import StorageError
 from runtime.tasks import spawn
+from runtime.version import VERSION
 
-VERSION: Final = "0.1.0"
 DIRECTORY_POLL_S: Final = 2.0
 _GOODBYE_S: Final = 0.3
 

@@ -34,8 +34,8 @@ from runtime.metrics import new_registry
 from runtime.service import Life, StartError, Stop, run_daemon
 from runtime.status import Check, Readiness, status_site
 from runtime.storage_errors import StorageError, StorageFailed
+from runtime.version import VERSION
 
-VERSION: Final = "0.1.0"
 _GOODBYE_S: Final = 0.2
 
 _LOG = logging.getLogger(__name__)

@@ -3,6 +3,7 @@
 import click
 
 from runtime import cli
+from runtime.version import VERSION
 
 COMMANDS = {
     "init": ("hub.cli.daemon", "init", "Make a hub's home: settings, keys, database."),
@@ -30,7 +31,7 @@ COMMANDS = {
 
 
 @click.group(cls=cli.LazyGroup, lazy=COMMANDS)
-@click.version_option("0.1.0", prog_name="wasl-hub")
+@click.version_option(VERSION, prog_name="wasl-hub")
 def main() -> None:
     """Wasl hub: carries sealed messages between facilities, and cannot read them."""
 

@@ -3,6 +3,7 @@
 import click
 
 from runtime import cli
+from runtime.version import VERSION
 
 COMMANDS = {
     "join": ("nodes.cli.daemon", "join", "Join a network with a one-time code."),
@@ -24,7 +25,7 @@ COMMANDS = {
 
 
 @click.group(cls=cli.LazyGroup, lazy=COMMANDS)
-@click.version_option("0.1.0", prog_name="wasl-node")
+@click.version_option(VERSION, prog_name="wasl-node")
 def main() -> None:
     """Wasl node: a facility's end of the network."""
 

@@ -14,8 +14,9 @@ from nodes.link.trust import Trust
 from runtime.clock import Clock
 from runtime.database import Database
 from runtime.executors import Executor
+from runtime.version import VERSION
 
-SOFTWARE: Final = "wasl-node/0.1.0"
+SOFTWARE: Final = f"wasl-node/{VERSION}"
 INCOMING: Final = "incoming"
 
 
