@@ -14,6 +14,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from config.fields import UnfitError, parse_duration
+from crypto.identity import is_id
 from nodes.gateways.addressing import Addresses
 from nodes.link import addressbook
 from nodes.link.errors import Refused
@@ -33,7 +34,6 @@ ValidFor = Callable[[str], int]
 _KIND: Final = re.compile(rf"[A-Za-z0-9^_.\-]{{1,{limits.KIND_CHARS}}}")
 PATIENT_WITHIN_BYTES: Final = 65_536
 """PID is looked for in this much of a message."""
-_ID: Final = re.compile(r"[a-z0-9][a-z0-9.\-]{0,62}")
 _SHOWN: Final = 12
 _LAST_MS: Final = 253_402_300_799_000
 """The end of year 9999: a sender's clock may claim more, ``datetime`` cannot."""
@@ -50,7 +50,7 @@ def sender_of(connection: Connection, facility: str, wanted: str | None) -> str:
     mailbox = mailbox_of(wanted) if "@" in wanted else wanted
     if "@" in wanted and facility_of(wanted) != facility:
         raise Refused("foreign-sender", f"`from` is {wanted[:80]!r}, but this node sends for {facility} only")
-    if not _ID.fullmatch(mailbox) or (own is not None and mailbox not in own):
+    if not is_id(mailbox) or (own is not None and mailbox not in own):
         raise Refused(
             "unknown-sender", f"`from` is {wanted[:80]!r}, which is no mailbox of {facility}; it has: {known}"
         )
@@ -59,13 +59,6 @@ def sender_of(connection: Connection, facility: str, wanted: str | None) -> str:
 
 def check_recipients(connection: Connection, recipients: tuple[str, ...]) -> None:
     """Raise :class:`Refused` as the outbox will, before anything large is read or sealed."""
-    for recipient in recipients:
-        if not (_ID.fullmatch(mailbox_of(recipient)) and _ID.fullmatch(facility_of(recipient))):
-            why = ": capitals are not allowed" if recipient != recipient.lower() else ""
-            raise Refused(
-                "bad-address",
-                f"`to` holds {recipient[:80]!r}, which is no address{why}; it should be like labo@chu-oran",
-            )
     if len(addressbook.resolve(connection, recipients)) > limits.RECIPIENTS:
         raise Refused("too-many-recipients", f"`to`: at most {limits.RECIPIENTS} recipients are allowed")
 
@@ -116,22 +109,22 @@ def self_addressed(
 
 def patient_of(header: Header, raw: bytes) -> tuple[str, str]:
     """Return (the patient's first identifier, his name) from the first PID, empty where there is none."""
-    mark = b"PID" + header.field_separator
-    found = [at for end in (b"\r", b"\n") if (at := raw.find(end + mark, 0, PATIENT_WITHIN_BYTES)) >= 0]
-    if not found:
+    message = Message(raw[:PATIENT_WITHIN_BYTES], header)
+    pid = message.first("PID")
+    if pid is None:
         return "", ""
-    ends = [at for end in (b"\r", b"\n") if (at := raw.find(end, found[0] + 1)) >= 0]
-    message = Message(raw[: min(ends, default=len(raw))][:PATIENT_WITHIN_BYTES], header)
+    # Its character set is judged by what stands before and in it: the rest may be long.
+    message = Message(raw[: raw.index(pid.raw) + len(pid.raw)], header)
     try:
-        identifier = message.get("PID-3")
-        name = f"{message.get('PID-5.1')} {message.get('PID-5.2')}"
+        identifier = message.text_at(pid, "PID-3")
+        name = f"{message.text_at(pid, 'PID-5.1')} {message.text_at(pid, 'PID-5.2')}"
     except MalformedMessage:
         return "", ""
     return _bounded(identifier, limits.PATIENT_CHARS), _bounded(name, limits.SUBJECT_CHARS)
 
 
 def _bounded(text: str, chars: int) -> str:
-    printable = "".join(sign if sign.isprintable() else " " for sign in text)
+    printable = text if text.isprintable() else "".join(s if s.isprintable() else " " for s in text)
     return " ".join(printable.replace('""', "").split())[:chars]
 
 

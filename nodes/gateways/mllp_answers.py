@@ -17,10 +17,10 @@ a repeat is answered with the same bytes. With ``processed`` and one recipient t
 application goes back as it came.
 """
 
-from base64 import b32encode
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from config.node import Acknowledge
@@ -40,7 +40,7 @@ LEVELS: Final = {
     Acknowledge.DELIVERED: State.DELIVERED,
     Acknowledge.PROCESSED: State.PROCESSED,
 }
-_CONTROL_ID_HASH_BYTES: Final = 12  # 20 characters of base32: the length of MSH-10 before v2.7
+_CONTROL_ID_HASH_BYTES: Final = 10  # 20 characters: the length of MSH-10 before v2.7
 _TIME_BYTES: Final = 6  # of a UUID version 7
 
 
@@ -64,11 +64,14 @@ def made(
     header: Header, code: str, identifier: bytes, text: str = "", error: ErrorLocation | None = None
 ) -> Answer:
     """Return the acknowledgement ``code`` of the message with this id (a UUID version 7)."""
-    moment = datetime.fromtimestamp(int.from_bytes(identifier[:_TIME_BYTES], "big") / 1000, UTC)
-    name = blake2b(identifier + code.encode("ascii"))[:_CONTROL_ID_HASH_BYTES]
-    control_id = b32encode(name).decode("ascii").rstrip("=")
-    now = timestamp(moment)
+    control_id = blake2b(identifier + code.encode("ascii"))[:_CONTROL_ID_HASH_BYTES].hex().upper()
+    now = _moment(int.from_bytes(identifier[:_TIME_BYTES], "big") // 1000)
     return Answer(code, build_ack(header, code, now=now, control_id=control_id, text=text, error=error))
+
+
+@lru_cache(maxsize=16)
+def _moment(second: int) -> str:
+    return timestamp(datetime.fromtimestamp(second, UTC))
 
 
 def refusal(

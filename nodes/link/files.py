@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from config.fields import size_text
 from crypto import filestream
 from crypto.primitives import blake2b, blake2b_stream, random_bytes
 from crypto.sealing import ContentKey, attachment_key
@@ -101,14 +102,15 @@ def prepare(
         if source.size_bytes > limits.ATTACHMENT_MAX_BYTES:
             raise Refused(
                 "too-large",
-                f"{source.name!r} has {source.size_bytes} bytes, at most {limits.ATTACHMENT_MAX_BYTES}",
+                f"{source.name!r} has {size_text(source.size_bytes)}, at most "
+                f"{size_text(limits.ATTACHMENT_MAX_BYTES)} are possible",
             )
-    content_key = ContentKey.generate()
     outside = len(body) > limits.INLINE_BODY_BYTES
     total_bytes = sum(source.size_bytes for source in sources) + (len(body) if outside else 0)
     check_room(home, total_bytes, floor_bytes)
     if not sources and not outside:
-        return Prepared(content_key, body, body_outside=False, files=(), body_digest=blake2b(body))
+        return inline(body)
+    content_key = ContentKey.generate()
     sealed: list[SealedFile] = []
     try:
         if outside:
@@ -121,6 +123,11 @@ def prepare(
         discard(home, sealed)
         raise
     return Prepared(content_key, b"" if outside else body, outside, tuple(sealed), blake2b(body))
+
+
+def inline(body: bytes) -> Prepared:
+    """Return a body of at most ``INLINE_BODY_BYTES`` alone: nothing of it goes to a file."""
+    return Prepared(ContentKey.generate(), body, body_outside=False, files=(), body_digest=blake2b(body))
 
 
 def discard(home: Path, files: Iterable[SealedFile]) -> None:
@@ -166,7 +173,8 @@ def check_room(home: Path, needed_bytes: int, floor_bytes: int) -> None:
     if free - needed_bytes < floor_bytes:
         raise NoRoom(
             "no-room",
-            f"{needed_bytes} bytes are needed, {free} are free and {floor_bytes} must stay free: "
+            f"{size_text(needed_bytes)} are needed, {size_text(free)} are free and {size_text(floor_bytes)} must "
+            "stay free (disk.floor): "
             "make room on this disk, then send again",
         )
 

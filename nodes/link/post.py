@@ -30,6 +30,7 @@ from runtime.database import Database, Lane
 from runtime.executors import Executor
 from runtime.logs import event
 
+ROOM_CACHE_S: Final = 1.0
 POLL_S: Final = 5.0
 """How often a waiter looks at the table although nobody told it to."""
 
@@ -65,6 +66,7 @@ class Post:
         self._puts: Lane[tuple[outbox.Draft, int], outbox.Put | NodeError, None] = Lane(
             database, lambda c, drafts: (outbox.put_all(c, drafts), None), lambda _none: None
         )
+        self._room_until_s = 0.0
         self._outbox_wakes: list[Wake] = []
         self._inbox_wakes: list[Wake] = []
         self._waiters: dict[bytes, list[Callable[[], None]]] = {}
@@ -74,10 +76,18 @@ class Post:
     async def prepare(self, body: bytes, sources: Sequence[files.Source] = ()) -> files.Prepared:
         """Seal a body and its files; in a thread if there is anything to write. See ``files.prepare``."""
         if not sources and len(body) <= limits.INLINE_BODY_BYTES:
-            return files.prepare(self.home, body, floor_bytes=self._floor_bytes)
+            self._check_room()
+            return files.inline(body)
         return await self._sealer.run(
             lambda: files.prepare(self.home, body, sources, floor_bytes=self._floor_bytes)
         )
+
+    def _check_room(self) -> None:
+        """Raise NoRoom while the disk is below its floor; looked up once a second at most."""
+        now_s = self.clock.monotonic_s()
+        if now_s >= self._room_until_s:
+            files.check_room(self.home, 0, self._floor_bytes)
+            self._room_until_s = now_s + ROOM_CACHE_S
 
     async def put(self, draft: outbox.Draft) -> outbox.Put:
         """Commit a message to the outbox: durable when this returns. Raises as ``outbox.put`` does."""

@@ -15,6 +15,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from protocols.hl7 import charsets
@@ -122,10 +123,7 @@ class AcknowledgementMode:
     @classmethod
     def from_header(cls, header: Header) -> "AcknowledgementMode":
         """Read MSH-15 and MSH-16."""
-        accept, application = header.accept_ack, header.application_ack
-        if not accept and not application:
-            return cls(None, AcknowledgementCondition.ALWAYS)
-        return cls(_condition(accept), _condition(application))
+        return _mode(header.accept_ack, header.application_ack)
 
     @property
     def enhanced(self) -> bool:
@@ -141,6 +139,13 @@ class AcknowledgementMode:
     def application_ack_due(self, outcome: Outcome) -> str | None:
         """AA, AE or AR if the sender wants it for this outcome."""
         return f"A{outcome.value}" if self.application.wants(outcome) else None
+
+
+@lru_cache(maxsize=64)
+def _mode(accept: str, application: str) -> AcknowledgementMode:
+    if not accept and not application:
+        return AcknowledgementMode(None, AcknowledgementCondition.ALWAYS)
+    return AcknowledgementMode(_condition(accept), _condition(application))
 
 
 def _condition(value: str) -> AcknowledgementCondition:
@@ -218,6 +223,7 @@ def timestamp(now: datetime) -> str:
     return now.strftime("%Y%m%d%H%M%S%z")
 
 
+@lru_cache(maxsize=64)
 def _version(written: str) -> tuple[int, ...]:
     match = _VERSION.match(written) or _VERSION.match(FALLBACK_VERSION)
     assert match is not None

@@ -43,6 +43,10 @@ def _segment(fields: SegmentFields, marks: Delimiters, codec: str) -> bytes:
 
 
 def _field(field: Field, marks: Delimiters, codec: str) -> bytes:
+    if not field:
+        return b""
+    if isinstance(field, str | bytes):
+        return _value(field, marks, codec)
     if isinstance(field, list):
         return (marks.repetition or b" ").join(_repetition(part, marks, codec) for part in field)
     return _repetition(field, marks, codec)

@@ -73,7 +73,12 @@ def _is_mark(byte: bytes) -> bool:
 
 
 def _shown(raw: bytes) -> str:
-    return ascii(raw[:16].decode("latin-1"))
+    raw = raw[:16]
+    return (
+        f"'{raw.decode('ascii')}'"
+        if raw.isascii() and raw.decode("ascii").isprintable()
+        else f"0x{raw.hex()}"
+    )
 
 
 def unescape(value: bytes, delimiters: Delimiters) -> bytes:
@@ -124,6 +129,8 @@ def escape(text: str, delimiters: Delimiters = STANDARD) -> str:
     can end inside a field and no MLLP frame inside a message. Where no escape character is
     declared, what would need it becomes a space: the only case that loses anything.
     """
+    if text.isalnum():
+        return text  # delimiters are punctuation
     pattern, table = _escaper(delimiters)
     return pattern.sub(lambda match: table[match.group()], text)
 

@@ -50,6 +50,7 @@ MAX_SEGMENTS: Final = 100_000
 MAX_PARTS: Final = 10_000
 
 _HEADER_SEGMENTS: Final = frozenset({"MSH", "FHS", "BHS"})
+_LINE_ENDS: Final = (b"\r", b"\n")
 _BLANK: Final = b" \t\x0b\x0c\x1c\x00"
 _PATH: Final = re.compile(
     r"([A-Z][A-Z0-9]{2})(?:\[(\d{1,6})\])?-(\d{1,4})(?:\[(\d{1,6})\])?(?:\.(\d{1,4})(?:\.(\d{1,4}))?)?"
@@ -223,6 +224,22 @@ class Message:
                     return segment
         return None
 
+    def first(self, name: str) -> Segment | None:
+        """Find the first line that begins with this name, and take nothing else apart: others may be many."""
+        mark = name.encode("ascii") + self.header.delimiters.field
+        starts = [at + 1 for end in _LINE_ENDS if (at := self._raw.find(end + mark)) >= 0]
+        if not starts:
+            return None
+        start = min(starts)
+        ends = [at for end in _LINE_ENDS if (at := self._raw.find(end, start)) >= 0]
+        return Segment(self._raw[start : min(ends, default=len(self._raw))], self.header.delimiters)
+
+    def text_at(self, segment: Segment, path: str) -> str:
+        """Text of one subcomponent of ``segment``; what ``path`` leaves out is the first."""
+        at = parse_path(path)
+        leaf = Path(at.segment, 1, at.field, at.repetition or 1, at.component or 1, at.subcomponent or 1)
+        return self.text(segment.parts(leaf))
+
     def raw(self, path: str) -> bytes:
         """Bytes at ``path``, as deep as it goes and still escaped; empty if absent."""
         at = parse_path(path)
@@ -236,10 +253,7 @@ class Message:
         """
         at = parse_path(path)
         segment = self.segment(at.segment, at.occurrence)
-        if segment is None:
-            return ""
-        leaf = Path(at.segment, 1, at.field, at.repetition or 1, at.component or 1, at.subcomponent or 1)
-        return self.text(segment.parts(leaf))
+        return "" if segment is None else self.text_at(segment, path)
 
     def values(self, path: str) -> list[str]:
         """Text at ``path`` in every segment of its name and every repetition of the field."""

@@ -184,7 +184,14 @@ def find_header(raw: bytes) -> int:
         raise MalformedMessage(
             "MSH", None, "the message is UTF-16", "send UTF-8 or a set with one byte a character"
         )
-    raise MalformedMessage("MSH", None, f"no MSH segment at the start, but {ascii(rest[:8])[1:]}", remedy)
+    raise MalformedMessage("MSH", None, f"no MSH segment at the start, but {_start(rest[:8])}", remedy)
+
+
+def _start(raw: bytes) -> str:
+    """Return the first bytes for people: as they are if they can be printed, else in hex."""
+    if raw.isascii() and raw.decode("ascii").isprintable():
+        return f"'{raw.decode('ascii')}'"
+    return f"0x{raw.hex()}"
 
 
 def read_header(raw: bytes) -> Header:

@@ -22,13 +22,12 @@ _PLACES: Final = (("TQ1", "TQ1-9.1"), ("ORC", "ORC-7.6"), ("OBR", "OBR-27.6"))
 
 def is_stat(header: Header, raw: bytes) -> bool:
     """Return whether the first order of the message is stat; False for what cannot be read."""
-    head = raw[:LOOK_WITHIN_BYTES]
-    separator = header.field_separator
-    places = [path for name, path in _PLACES if name.encode("ascii") + separator in head]
-    if not places:
-        return False
-    message = Message(head, header)
+    message = Message(raw[:LOOK_WITHIN_BYTES], header)
     try:
-        return any(message.get(path).strip().upper() in STAT_CODES for path in places)
+        return any(
+            message.text_at(segment, path).strip().upper() in STAT_CODES
+            for name, path in _PLACES
+            if (segment := message.first(name)) is not None
+        )
     except MalformedMessage:
         return False
