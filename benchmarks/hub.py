@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.light import MESSAGE_BYTES, LightNode, Receiver, Sender
-from benchmarks.place import HUB_CORE, LOAD_CORE, Daemon, Place, make_hub, running_hub
+from benchmarks.place import HUB_CORE, LOAD_CORE, Daemon, Place, make_hub, percentile
 
 PAIRS = 50
 UNDER_WAY = 24
@@ -56,7 +56,10 @@ def floor(seconds: float = FLOOR_S) -> float:
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {HUB_CORE})
     try:
-        with tempfile.TemporaryDirectory() as folder, closing(sqlite3.connect(Path(folder) / "floor.db")) as db:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            closing(sqlite3.connect(Path(folder) / "floor.db")) as db,
+        ):
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
             db.execute("CREATE TABLE row (seq INTEGER PRIMARY KEY, body BLOB)")
@@ -109,7 +112,9 @@ class Load:
     async def steady(self, rate: int, seconds: float) -> list[float]:
         """Send at a steady rate; returns each message's time to its recipient, in milliseconds."""
         count = int(rate * seconds)
-        messages = [(sender := self.senders[n % len(self.senders)], sender.letters.make(1)) for n in range(count)]
+        messages = [
+            (sender := self.senders[n % len(self.senders)], sender.letters.make(1)) for n in range(count)
+        ]
         finished = self._expect(count)
         sent: list[tuple[int, bytes, float]] = []
         began_s = time.perf_counter()
@@ -138,12 +143,6 @@ class Load:
         self._left -= count
         if self._left <= 0 and self._done is not None and not self._done.done():
             self._done.set_result(None)
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the value below which ``share`` percent of ``values`` lie."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))]
 
 
 async def measure(place: Place, daemon: Daemon, *, messages: int, under_way: int, pairs: int) -> Result:
@@ -190,7 +189,7 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="wasl-bench-") as folder:
         names = [*(f"s{n:04}" for n in range(options.pairs)), *(f"r{n:04}" for n in range(options.pairs))]
         place = make_hub(Path(folder) / "hub", names, database=options.database)
-        with running_hub(place) as daemon:
+        with Daemon.of_hub(place, core=HUB_CORE) as daemon:
             if options.wait:
                 print(f"hub process {daemon.pid}", file=sys.stderr)
             work = measure(

@@ -172,7 +172,15 @@ class Receiver(LightNode):
         super().__init__(place, member)
         self._letters = Letters(sender, member.facility)
         receipt = Receipt(
-            1, _ID, os.urandom(32), f"box@{sender}", f"box@{member.facility}", State.DELIVERED, "", now_ms(), 1
+            1,
+            _ID,
+            os.urandom(32),
+            f"box@{sender}",
+            f"box@{member.facility}",
+            State.DELIVERED,
+            "",
+            now_ms(),
+            1,
         )
         blob = encode(SignedReceipt(encode(receipt), os.urandom(64)))
         self._before, _, self._after = blob.partition(_ID)

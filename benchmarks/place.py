@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from crypto.keys import LinkPrivateKey, SealingPrivateKey, SigningPrivateKey
 from hub import home as hub_home
@@ -79,7 +82,13 @@ def make_hub(home: Path, facilities: Sequence[str], *, database: str | None = No
         for member in members:
             directory.put_facility(connection, member.facility, None, ("box",), now_ms)  # type: ignore[arg-type]
             service.certify(
-                connection, issuer, member.facility, member.key.public, signing, sealing, now_ms  # type: ignore[arg-type]
+                connection,
+                issuer,
+                member.facility,
+                member.key.public,
+                signing,
+                sealing,
+                now_ms,  # type: ignore[arg-type]
             )
 
     transact(engine, enrol)
@@ -87,25 +96,111 @@ def make_hub(home: Path, facilities: Sequence[str], *, database: str | None = No
     return Place(home, port, http, "bench", keys, members)
 
 
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value below which ``share`` percent of ``values`` lie."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))]
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlace:
+    """A node's home, joined; its ports for MLLP and health."""
+
+    facility: str
+    home: Path
+    mllp: int
+    http: int
+
+
+def make_nodes(
+    folder: Path, facilities: Sequence[str], *, deliver: Mapping[str, int] | None = None
+) -> tuple[Place, tuple[NodePlace, ...]]:
+    """Make a hub and nodes that have joined it, by the commands that an administrator would use.
+
+    ``deliver`` names the ports of local systems that take a facility's messages over MLLP.
+    """
+    place = make_hub(folder / "hub", ())
+    nodes = []
+    with Daemon.of_hub(place):
+        for facility in facilities:
+            invited = _command(
+                "-m", "hub", "invite", facility, "--mailbox", "box", "--home", str(place.home), "--json"
+            )
+            mllp, http = free_ports(2)
+            home = folder / facility
+            code = json.loads(invited)["code"]
+            _command("-m", "nodes", "join", code, "--home", str(home), "--http", f"127.0.0.1:{http}")
+            settings = home / "node.toml"
+            text = f'\n[mllp]\nlisten = "127.0.0.1:{mllp}"\n'
+            if deliver and facility in deliver:
+                text += f'[mllp.deliver]\n"*" = "127.0.0.1:{deliver[facility]}"\n'
+            settings.write_text(settings.read_text() + text)
+            nodes.append(NodePlace(facility, home, mllp, http))
+        for node in nodes:
+            with Daemon.of_node(node):
+                _wait_for_directory(node, len(facilities))
+    return place, tuple(nodes)
+
+
+def _wait_for_directory(node: NodePlace, entries: int) -> None:
+    deadline_s = time.monotonic() + READY_S
+    while time.monotonic() < deadline_s:
+        known = json.loads(_command("-m", "nodes", "directory", "--home", str(node.home), "--json"))
+        if len(known) >= entries:
+            return
+        time.sleep(0.2)
+    raise SystemExit(f"{node.facility} did not get the address book")
+
+
+def _command(*arguments: str) -> str:
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(arguments)}: {done.stderr}")
+    return done.stdout
+
+
 class Daemon:
     """One running daemon; its CPU seconds and its memory as the kernel counts them."""
 
     def __init__(self, arguments: Sequence[str], http: int, *, core: int | None = None) -> None:
-        pin = (lambda: os.sched_setaffinity(0, {core})) if core is not None else None
-        self._process = subprocess.Popen(
-            [sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=pin
-        )
+        self._log = tempfile.TemporaryFile()
+        command = [sys.executable, *arguments]
+        if core is not None:
+            command = ["taskset", "--cpu-list", str(core), *command]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self._log)
         self.pid = self._process.pid
         deadline_s = time.monotonic() + READY_S
         while True:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{http}/readyz", timeout=2):
+                with urllib.request.urlopen(f"http://127.0.0.1:{http}/healthz", timeout=2):
                     return
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > deadline_s:
                     self.kill()
-                    raise SystemExit(f"{' '.join(arguments)} did not get ready") from None
+                    self._log.seek(0)
+                    said = self._log.read().decode(errors="replace")
+                    raise SystemExit(f"{' '.join(arguments)} did not start:\n{said}") from None
                 time.sleep(0.05)
+
+    @classmethod
+    @contextmanager
+    def of_hub(cls, place: Place, *, core: int | None = None) -> Iterator[Self]:
+        """Run the hub of ``place``."""
+        daemon = cls(["-m", "hub", "run", "--home", str(place.home)], place.http, core=core)
+        try:
+            yield daemon
+        finally:
+            daemon.stop()
+
+    @classmethod
+    @contextmanager
+    def of_node(cls, node: NodePlace, *, core: int | None = None) -> Iterator[Self]:
+        """Run a node."""
+        daemon = cls(["-m", "nodes", "run", "--home", str(node.home)], node.http, core=core)
+        try:
+            yield daemon
+        finally:
+            daemon.stop()
 
     @property
     def cpu_s(self) -> float:
@@ -131,13 +226,3 @@ class Daemon:
         """End it at once."""
         self._process.kill()
         self._process.wait()
-
-
-@contextmanager
-def running_hub(place: Place, *, core: int | None = HUB_CORE) -> Iterator[Daemon]:
-    """Run the hub of ``place`` on a core of its own."""
-    daemon = Daemon(["-m", "hub", "run", "--home", str(place.home)], place.http, core=core)
-    try:
-        yield daemon
-    finally:
-        daemon.stop()
