@@ -25,7 +25,9 @@ UNITS_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12} | {
     "TiB": 2**40,
 }
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+NAME_PATTERN = r"[a-z0-9][a-z0-9.\-]{0,62}"
+"""A copy of ``crypto.identity.ID_PATTERN``: this room imports no other."""
+_NAME = re.compile(NAME_PATTERN)
 _DURATION = re.compile(r"(?:[0-9]{1,9}(?:ms|[smhdw]))+")
 _DURATION_PART = re.compile(r"([0-9]+)(ms|[smhdw])")
 _SIZE = re.compile(r"([0-9]{1,15}) ?([kKMGT]?i?B)")
@@ -129,6 +131,23 @@ def parse_size(text: str) -> int:
     if not found or found[2] not in UNITS_BYTES:
         raise UnfitError(f'needs a size: a number with {", ".join(UNITS_BYTES)}, as in "16MiB"')
     return int(found[1]) * UNITS_BYTES[found[2]]
+
+
+def size_text(size_bytes: int) -> str:
+    """Return a size for people: ``64 MiB``, ``1.5 GiB``, ``17 bytes``."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        if size_bytes >= UNITS_BYTES[unit]:
+            return f"{size_bytes / UNITS_BYTES[unit]:.1f}".removesuffix(".0") + f" {unit}"
+    return f"{size_bytes} byte{'' if size_bytes == 1 else 's'}"
+
+
+def duration_text(duration_ms: int) -> str:
+    """Return a duration for people, in its largest whole unit below a week: ``90d``, ``36h``, ``1500ms``."""
+    for unit in ("d", "h", "m", "s"):
+        whole, rest = divmod(duration_ms, round(UNITS_S[unit] * 1000))
+        if whole and not rest:
+            return f"{whole}{unit}"
+    return f"{duration_ms}ms"
 
 
 def parse_name(text: str) -> str:

@@ -10,8 +10,8 @@ over it is known to be right.
 clock and the other statements: ``check_validity`` for the time, a ``Revocation`` of the same facility with
 the same or a higher serial for the end, the higher serial among credentials and among groups of one name.
 
-The rule for identifiers (facilities, mailboxes, groups) is that of :func:`is_id`. Where a pattern is needed
-instead of a function (settings, frames, the node's API), the same one is written again.
+The rule for identifiers (facilities, mailboxes, groups) is ``ID_PATTERN``, here and nowhere else; ``config``,
+which imports no other room, has a copy that a test holds to it.
 """
 
 import re
@@ -36,11 +36,13 @@ WRONG_AUTHORITY: Final = "wrong-authority"
 NOT_YET_VALID: Final = "not-yet-valid"
 EXPIRED: Final = "expired"
 
-_ID = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+ID_PATTERN: Final = r"[a-z0-9][a-z0-9.\-]{0,62}"
+"""What may name a facility, a mailbox or a group, as a regular expression of Python's and JSON Schema's."""
+_ID = re.compile(ID_PATTERN)
 
 
 def is_id(text: str) -> bool:
-    """Say whether ``text`` may name a facility, a mailbox or a group: ``[a-z0-9][a-z0-9.-]{0,62}``."""
+    """Say whether ``text`` may name a facility, a mailbox or a group: all of it is ``ID_PATTERN``."""
     return _ID.fullmatch(text) is not None
 
 

@@ -33,6 +33,8 @@ GROUP: Final = "group"
 """``name@group`` is a group; no facility may have this id."""
 CLOCK_TOLERANCE_MS: Final = 26 * 3_600_000
 """How wrong a clock may be (a day, and a bit) before a credential's dates are not believed."""
+_SHOWN_CHARS: Final = 80
+"""So much of what is no address is shown."""
 
 _group_members = msgspec.msgpack.Decoder(tuple[str, ...])
 _mailboxes = msgspec.msgpack.Decoder(tuple[Mailbox, ...])
@@ -197,9 +199,11 @@ class Book:
         for recipient in recipients:
             mailbox, facility = mailbox_of(recipient), facility_of(recipient)
             if not statements.is_address(recipient):
-                right = recipient.lower() if statements.is_address(recipient.lower()) else "mailbox@facility"
-                why = ": capitals are not allowed" if right == recipient.lower() else ""
-                raise Refused("bad-address", f"{recipient!r} is not an address{why}; it should be {right}")
+                right, why = "mailbox@facility", ""
+                if statements.is_address(recipient.lower()):
+                    right, why = recipient.lower(), ": capitals are not allowed"
+                shown = repr(recipient[:_SHOWN_CHARS])
+                raise Refused("bad-address", f"{shown} is not an address{why}; it should be {right}")
             if facility == GROUP:
                 found.update(dict.fromkeys(_members(self._connection, mailbox)))
                 continue

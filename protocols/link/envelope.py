@@ -22,15 +22,15 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from crypto.identity import ID_PATTERN, MAX_ID_CHARS
 from protocols.link import limits
 from protocols.link.errors import RemoteError
 
 Id = Annotated[bytes, Meta(min_length=limits.ID_BYTES, max_length=limits.ID_BYTES)]
 Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
-_NAME = r"[a-z0-9][a-z0-9.\-]{0,62}"
-Facility = Annotated[str, Meta(max_length=63, pattern=rf"^{_NAME}\Z")]
-Address = Annotated[str, Meta(max_length=limits.ADDRESS_CHARS, pattern=rf"^{_NAME}@{_NAME}\Z")]
+Facility = Annotated[str, Meta(max_length=MAX_ID_CHARS, pattern=rf"^{ID_PATTERN}\Z")]
+Address = Annotated[str, Meta(max_length=limits.ADDRESS_CHARS, pattern=rf"^{ID_PATTERN}@{ID_PATTERN}\Z")]
 Kind = Annotated[str, Meta(min_length=1, max_length=limits.KIND_CHARS, pattern=r"^[A-Za-z0-9^_.\-]+\Z")]
 Size = Annotated[int, Meta(ge=0, le=limits.ATTACHMENT_MAX_BYTES)]
 Millis = Annotated[int, Meta(ge=0, le=1 << 53)]

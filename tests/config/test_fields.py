@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config import fields
 from config.fields import (
     Address,
     HostPort,
     UnfitError,
+    duration_text,
     parse_address,
     parse_address_pattern,
     parse_database_url,
@@ -22,8 +24,10 @@ from config.fields import (
     parse_name,
     parse_size,
     parse_target,
+    size_text,
     parse_text,
 )
+from crypto import identity
 
 PARSERS = [
     parse_address,
@@ -37,6 +41,7 @@ PARSERS = [
     parse_name,
     parse_size,
     parse_target,
+    size_text,
     parse_text,
 ]
 
@@ -153,8 +158,13 @@ def test_refuses_what_is_no_name(text: str) -> None:
         parse_name(text)
 
 
+def test_the_rule_for_names_is_the_one_of_the_network() -> None:
+    """Settings import no other room, so they have a copy of it."""
+    assert (fields.NAME_PATTERN, fields.MAX_NAME_CHARACTERS) == (identity.ID_PATTERN, identity.MAX_ID_CHARS)
+
+
 def test_suggests_lower_case() -> None:
-    with pytest.raises(UnfitError, match='capitals.* needs "chu-alger"'):
+    with pytest.raises(UnfitError, match=r'capitals.* needs "chu-alger"'):
         parse_name("CHU-Alger")
 
 
@@ -213,3 +223,34 @@ def test_no_text_raises_anything_else(parse, text: str) -> None:  # type: ignore
 def test_every_ip_address_survives_writing_and_reading(address: object, port: int) -> None:
     written = str(HostPort(str(address), port))
     assert str(parse_listen(written)) == written
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (1536, "1.5 KiB"),
+        (64 << 20, "64 MiB"),
+        (3 << 30, "3 GiB"),
+        (1 << 40, "1 TiB"),
+    ],
+)
+def test_sizes_are_for_people(size: int, text: str) -> None:
+    assert size_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("duration_ms", "text"),
+    [
+        (0, "0ms"),
+        (1_500, "1500ms"),
+        (90_000, "90s"),
+        (7_200_000, "2h"),
+        (90 * 86_400_000, "90d"),
+        (60_000, "1m"),
+    ],
+)
+def test_durations_are_for_people_and_are_read_again(duration_ms: int, text: str) -> None:
+    assert duration_text(duration_ms) == text
+    assert parse_duration(text) * 1000 == duration_ms

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from crypto.identity import ID_PATTERN, MAX_ID_CHARS
 from nodes.gateways.api import bounds
 from nodes.gateways.drafting import utc_text
 from nodes.link import inbox, tracking
@@ -17,7 +18,7 @@ from nodes.link.ids import id_text
 from protocols.link import limits
 from protocols.link.envelope import Priority, State
 
-Mailbox = Annotated[str, Meta(max_length=63, pattern=r"^[a-z0-9][a-z0-9.\-]{0,62}$")]
+Mailbox = Annotated[str, Meta(max_length=MAX_ID_CHARS, pattern=f"^{ID_PATTERN}$")]
 Identifier = Annotated[str, Meta(description="a UUID", min_length=32, max_length=45)]
 Limit = Annotated[int, Meta(ge=1, le=bounds.LISTED)]
 Word = Literal["queued", "accepted", "delayed", "delivered", "processed", "returned"]

@@ -189,7 +189,7 @@ def test_a_hidden_payload_can_be_named(desk: Desk) -> None:
         ('to = ["labo@chu-oran"]\nfrom = "labo"', "neither a payload nor an attachment"),
         ('to = ["labo@chu-oran"]\nvalid_fore = "1d"', "valid_fore"),
         ("to = 7", "`$.to`"),
-        ('to = ["labo"]\nfrom = "labo"\npayload = "p"', "'labo', which is no address"),
+        ('to = ["labo"]\nfrom = "labo"\npayload = "p"', "'labo' is not an address"),
         ('to = ["labo@chu-0ran"]\nfrom = "labo"\npayload = "p"', "chu-0ran"),
         ('to = ["nobody@chu-oran"]\nfrom = "labo"\npayload = "p"', "it has: labo, cardio"),
         ('to = []\nfrom = "labo"\npayload = "p"', "at least one recipient"),
