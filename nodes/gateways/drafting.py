@@ -109,22 +109,22 @@ def self_addressed(
 
 def patient_of(header: Header, raw: bytes) -> tuple[str, str]:
     """Return (the patient's first identifier, his name) from the first PID, empty where there is none."""
-    mark = b"PID" + header.field_separator
-    found = [at for end in (b"\r", b"\n") if (at := raw.find(end + mark, 0, PATIENT_WITHIN_BYTES)) >= 0]
-    if not found:
+    message = Message(raw[:PATIENT_WITHIN_BYTES], header)
+    pid = message.first("PID")
+    if pid is None:
         return "", ""
-    ends = [at for end in (b"\r", b"\n") if (at := raw.find(end, found[0] + 1)) >= 0]
-    message = Message(raw[: min(ends, default=len(raw))][:PATIENT_WITHIN_BYTES], header)
+    # Its character set is judged by what stands before and in it: the rest may be long.
+    message = Message(raw[: raw.index(pid.raw) + len(pid.raw)], header)
     try:
-        identifier = message.get("PID-3")
-        name = f"{message.get('PID-5.1')} {message.get('PID-5.2')}"
+        identifier = message.text_at(pid, "PID-3")
+        name = f"{message.text_at(pid, 'PID-5.1')} {message.text_at(pid, 'PID-5.2')}"
     except MalformedMessage:
         return "", ""
     return _bounded(identifier, limits.PATIENT_CHARS), _bounded(name, limits.SUBJECT_CHARS)
 
 
 def _bounded(text: str, chars: int) -> str:
-    printable = "".join(sign if sign.isprintable() else " " for sign in text)
+    printable = text if text.isprintable() else "".join(s if s.isprintable() else " " for s in text)
     return " ".join(printable.replace('""', "").split())[:chars]
 
 
