@@ -161,13 +161,6 @@ def parse_name(text: str) -> str:
     raise UnfitError(rule + ', as in "labo"')
 
 
-def parse_facility(text: str) -> str:
-    """Return a facility id: a name as :func:`parse_name` wants it, but not ``group``."""
-    if parse_name(text) == GROUP_FACILITY:
-        raise UnfitError(f'needs another id: "{GROUP_FACILITY}" stands for groups of mailboxes')
-    return text
-
-
 def parse_address(text: str) -> Address:
     """Return the address of ``mailbox@facility``, or of the group ``name@group``."""
     mailbox, at, facility = text.partition("@")

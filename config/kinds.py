@@ -13,7 +13,6 @@ from config.fields import (
     parse_address_pattern,
     parse_database_url,
     parse_duration,
-    parse_facility,
     parse_header_pattern,
     parse_kind_pattern,
     parse_listen,
@@ -101,7 +100,6 @@ PATH: Scalar[Path] = Scalar(lambda text: Path(parse_text(text)), right="needs a 
 LISTEN: Scalar[HostPort] = Scalar(parse_listen, right=_ADDRESS)
 TARGET: Scalar[HostPort] = Scalar(parse_target, right=_ADDRESS)
 NAME: Scalar[str] = Scalar(parse_name)
-FACILITY: Scalar[str] = Scalar(parse_facility)
 MAILBOX_OR_ANY: Scalar[str] = Scalar(_mailbox_or_any)
 ADDRESS: Scalar[Address] = Scalar(parse_address, right='needs "mailbox@facility" in quotes')
 ADDRESS_PATTERN: Scalar[str] = Scalar(parse_address_pattern)

@@ -26,11 +26,9 @@ from crypto.errors import BadSignature, CryptoError, DecryptionFailed, Malformed
 from crypto.keys import SealingPrivateKey, SealingPublicKey, SigningPrivateKey, SigningPublicKey
 
 CONTENT_KEY_BYTES = 32
-COMMITMENT_BYTES = 32
 DIGEST_BYTES = 32
 SIGNATURE_BYTES = primitives.SIGNATURE_BYTES
 WRAPPED_KEY_BYTES = CONTENT_KEY_BYTES + primitives.SEALED_BOX_OVERHEAD_BYTES
-BODY_OVERHEAD_BYTES = primitives.AEAD_TAG_BYTES
 ATTACHMENT_ID_BYTES = 16
 
 MAX_DETAIL_BYTES = 32_768

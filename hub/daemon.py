@@ -37,7 +37,6 @@ from runtime.storage_errors import StorageError
 from runtime.tasks import spawn
 from runtime.version import VERSION
 
-DIRECTORY_POLL_S: Final = 2.0
 _GOODBYE_S: Final = 0.3
 
 _LOG = logging.getLogger(__name__)

@@ -27,7 +27,6 @@ SETTINGS: Final = "node.toml"
 DATABASE: Final = "node.db"
 IDENTITY: Final = "identity.json"
 POKE: Final = "poke"
-LOCK: Final = "run.lock"
 
 
 def prepare_home(home: Path, http: str | None) -> NodeSettings:

@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 
 class AttachmentStore:
-    """Owns the executor: :meth:`close` stops it. Its methods are those of ``AttachmentFiles``.
+    """Owns the executor: :meth:`close` stops it. Its methods are ``AttachmentFiles``'s, as far as sessions and the sweep need them.
 
     Making one blocks while ``directory`` is searched for unfinished uploads; raises StorageError.
     """
@@ -78,17 +78,9 @@ class AttachmentStore:
         """Remove it; fires with whether it was there."""
         return self._run(lambda: self._files.delete(owner_facility, attachment_id))
 
-    def files(self) -> "Deferred[list[StoredFile]]":
-        """Fire with everything that is stored, finished or not."""
-        return self._run(lambda: list(self._files.files()))
-
     def sweep(self, keep: AbstractSet[bytes], older_than_ms: int) -> "Deferred[list[StoredFile]]":
         """Remove what is old and whose storage key is not in ``keep``; fires with what was removed."""
         return self._run(lambda: self._files.sweep(keep, older_than_ms))
-
-    def room_bytes(self) -> "Deferred[int]":
-        """Fire with how much more could be announced."""
-        return self._run(self._files.room_bytes)
 
     async def close(self) -> None:
         """Finish what was asked for, sync and close the files, stop the executor."""

@@ -8,8 +8,6 @@ anything that the network said.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from twisted.internet.defer import Deferred
 
 from crypto import identity as statements
@@ -111,6 +109,3 @@ class Join:
     def _fail(self, text: str) -> None:
         if not self.done.called:
             self.done.errback(JoinFailed(text))
-
-
-JoinConnector = Callable[[TwistedLink, Callable[[str], object]], None]

@@ -20,10 +20,9 @@ from typing import Final
 
 from protocols.hl7 import charsets
 from protocols.hl7.build import SegmentFields, build
-from protocols.hl7.encoding import STANDARD
 from protocols.hl7.er7 import Message
 from protocols.hl7.errors import MalformedMessage
-from protocols.hl7.header import Header, bare_header, read_header
+from protocols.hl7.header import Header, read_header
 
 POSITIVE_CODES: Final = frozenset({"AA", "CA"})
 ACK_CODES: Final = frozenset({"AA", "AE", "AR", "CA", "CE", "CR"})
@@ -39,19 +38,13 @@ _MSH_18: Final = 18
 
 
 class ErrorCode(Enum):
-    """Table HL70357: number and standard text."""
+    """What is said of table HL70357: number and standard text."""
 
     SEGMENT_SEQUENCE = ("100", "Segment sequence error")
     REQUIRED_FIELD_MISSING = ("101", "Required field missing")
     DATA_TYPE = ("102", "Data type error")
-    TABLE_VALUE_NOT_FOUND = ("103", "Table value not found")
-    UNSUPPORTED_MESSAGE_TYPE = ("200", "Unsupported message type")
-    UNSUPPORTED_EVENT_CODE = ("201", "Unsupported event code")
-    UNSUPPORTED_PROCESSING_ID = ("202", "Unsupported processing id")
-    UNSUPPORTED_VERSION = ("203", "Unsupported version id")
     UNKNOWN_KEY = ("204", "Unknown key identifier")
     DUPLICATE_KEY = ("205", "Duplicate key identifier")
-    APPLICATION_RECORD_LOCKED = ("206", "Application record locked")
     INTERNAL = ("207", "Application internal error")
 
 
@@ -200,22 +193,6 @@ def build_ack(
     if codec.startswith("utf-"):
         codec = "utf-8"
     return build(*segments, delimiters=header.delimiters, codec=codec)
-
-
-def build_ack_for_garbage(
-    fault: MalformedMessage, *, now: datetime | str, control_id: str, code: str | None = None
-) -> bytes:
-    """Refuse what :func:`read_header` or :class:`Message` refused, naming segment and field.
-
-    Mirrors as much of the header as could be read (``fault.partial``), else standard delimiters
-    and empty names. The code is CR where the sender asked for enhanced mode, AR otherwise.
-    """
-    header = bare_header(STANDARD) if fault.partial is None else fault.partial
-    if code is None:
-        code = "CR" if AcknowledgementMode.from_header(header).enhanced else "AR"
-    return build_ack(
-        header, code, now=now, control_id=control_id, text=str(fault), error=ErrorLocation.of(fault)
-    )
 
 
 def timestamp(now: datetime) -> str:

@@ -65,20 +65,6 @@ def title_of(kind: str, language: str) -> str:
     return kind if known is None else known.title(language)
 
 
-def response_to(kind: str) -> str:
-    """Kind that answers ``kind``: by the table, else ``ACK`` with its event; empty for answers."""
-    known = KNOWN.get(kind)
-    if known is not None:
-        return known.response
-    code, _, event = kind.partition("^")
-    return "" if code == "ACK" else f"ACK^{event}".rstrip("^")
-
-
-def is_pattern(pattern: str) -> bool:
-    """Whether ``pattern`` is one or two parts of letters, digits, ``_``, ``.``, ``-`` and ``*``."""
-    return re.fullmatch(r"[A-Za-z0-9_.*-]+(\^[A-Za-z0-9_.*-]+)?", pattern) is not None
-
-
 @lru_cache(maxsize=_CACHED_PATTERNS)
 def matches(pattern: str, kind: str) -> bool:
     """Whether ``kind`` fits a route's pattern, ``*`` standing for anything within its part.

@@ -79,11 +79,6 @@ class Header(msgspec.Struct, frozen=True):
         return self.delimiters.field
 
     @property
-    def encoding_characters(self) -> bytes:
-        """MSH-2."""
-        return self.fields[1]
-
-    @property
     def sending_application(self) -> HierarchicDesignator:
         """MSH-3."""
         return self._designator(3)
@@ -138,11 +133,6 @@ class Header(msgspec.Struct, frozen=True):
     def control_id_bytes(self) -> bytes:
         """MSH-10 as it came: what MSA-2 repeats."""
         return self.raw(_CONTROL_ID)
-
-    @property
-    def processing_id(self) -> str:
-        """MSH-11.1: P, T or D."""
-        return self.components(11)[0].strip()
 
     @property
     def version(self) -> str:

@@ -17,7 +17,6 @@ from config.fields import (
     parse_address_pattern,
     parse_database_url,
     parse_duration,
-    parse_facility,
     parse_header_pattern,
     parse_kind_pattern,
     parse_listen,
@@ -34,7 +33,6 @@ PARSERS = [
     parse_address_pattern,
     parse_database_url,
     parse_duration,
-    parse_facility,
     parse_header_pattern,
     parse_kind_pattern,
     parse_listen,
@@ -149,7 +147,6 @@ def test_refuses_sizes_without_a_unit_or_sense(text: str) -> None:
 @pytest.mark.parametrize("text", ["labo", "0", "chu-alger", "a.b-c", "a" * 63])
 def test_takes_names(text: str) -> None:
     assert parse_name(text) == text
-    assert parse_facility(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "-a", ".a", "a_b", "a b", "a@b", "a" * 64, "é", "labo\n", "a/b", "*"])
@@ -173,8 +170,6 @@ def test_addresses_are_a_mailbox_or_a_group() -> None:
     assert not parse_address("labo@chu-alger").is_group
     assert parse_address("night@group").is_group
     assert str(parse_address("night@group")) == "night@group"
-    with pytest.raises(UnfitError, match="stands for groups"):
-        parse_facility("group")
 
 
 @pytest.mark.parametrize("text", ["labo", "@chu", "labo@", "labo@chu@x", "Labo@chu", "*@chu"])

@@ -8,6 +8,7 @@ from crypto import sealing
 from crypto.errors import BadSignature, CryptoError, DecryptionFailed, MalformedKey
 from crypto.identity import DOMAINS
 from crypto.keys import SealingPrivateKey, SigningPrivateKey
+from crypto.primitives import AEAD_TAG_BYTES
 from crypto.sealing import ContentKey
 
 KEY = ContentKey(bytes(range(32)))
@@ -21,7 +22,7 @@ SENDER = SigningPrivateKey(b"\x22" * 32)
 def test_a_body_opens_under_its_envelope(envelope: bytes, body: bytes) -> None:
     key = ContentKey.generate()
     sealed = sealing.seal_body(key, envelope, body)
-    assert len(sealed) == len(body) + sealing.BODY_OVERHEAD_BYTES
+    assert len(sealed) == len(body) + AEAD_TAG_BYTES
     assert sealing.open_body(key, envelope, sealed) == body
 
 

@@ -14,10 +14,10 @@ from protocols.hl7.acks import (
     Outcome,
     Severity,
     build_ack,
-    build_ack_for_garbage,
     read_ack,
 )
 from protocols.hl7.er7 import MalformedMessage, Message, read_header
+from protocols.hl7.header import bare_header
 from protocols.mllp import frame
 
 NOW = "20260131235959+0100"
@@ -102,7 +102,10 @@ def test_an_unknown_code_is_our_own_mistake() -> None:
 def refuse(raw: bytes) -> bytes:
     with pytest.raises(MalformedMessage) as caught:
         read_header(raw)
-    return build_ack_for_garbage(caught.value, now=NOW, control_id="1")
+    fault = caught.value
+    header = bare_header() if fault.partial is None else fault.partial
+    code = "CR" if AcknowledgementMode.from_header(header).enhanced else "AR"
+    return build_ack(header, code, now=NOW, control_id="1", text=str(fault), error=ErrorLocation.of(fault))
 
 
 def test_garbage_gets_a_readable_refusal() -> None:

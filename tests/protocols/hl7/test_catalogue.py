@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 from protocols.hl7.catalogue import (
     KNOWN,
     MAX_KIND_CHARACTERS,
-    is_pattern,
     kind_of,
     matches,
-    response_to,
     title_of,
 )
 from protocols.hl7.er7 import read_header
@@ -129,18 +127,7 @@ def test_matches(pattern: str, kind: str, expected: bool) -> None:
     assert matches(pattern, kind) is expected
 
 
-@pytest.mark.parametrize(
-    ("pattern", "good"), [("ORU^R01", True), ("*", True), ("A^B^C", False), ("", False), ("a b", False)]
-)
-def test_patterns(pattern: str, good: bool) -> None:
-    assert is_pattern(pattern) is good
-
-
-def test_unknown_kinds_are_shown_as_they_are_and_answered_by_ack() -> None:
+def test_unknown_kinds_are_shown_as_they_are() -> None:
     assert title_of("ZDT^Z01", "fr") == "ZDT^Z01"
     assert title_of("ORU^R01", "fr-DZ") == "Résultat"
     assert title_of("ORU^R01", "ar") == "نتيجة"
-    assert response_to("ZDT^Z01") == "ACK^Z01"
-    assert response_to("OML^O21") == "ORL^O22"
-    assert response_to("ORL^O22") == ""
-    assert response_to("ACK^A01") == ""

@@ -35,7 +35,6 @@ MESSAGE = (
 def test_header_fields() -> None:
     header = read_header(MESSAGE)
     assert header.field_separator == b"|"
-    assert header.encoding_characters == b"^~\\&"
     assert header.sending_application.field == b"LAB^1.2.3^ISO"
     assert header.sending_application.namespace_id == "LAB"
     assert header.sending_application.universal_id == "1.2.3"
@@ -47,7 +46,6 @@ def test_header_fields() -> None:
     assert header.message_type == "ORU^R01"
     assert header.structure == "ORU_R01"
     assert (header.control_id, header.control_id_bytes) == ("M1", b"M1")
-    assert header.processing_id == "P"
     assert header.version == "2.5.1"
     assert (header.accept_ack, header.application_ack) == ("AL", "NE")
     assert header.character_sets == ("8859/1", "8859/6")
