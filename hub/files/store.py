@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 
 class AttachmentStore:
-    """Owns the executor: :meth:`close` stops it. Its methods are ``AttachmentFiles``'s, as far as sessions and the sweep need them.
+    """Owns the executor: :meth:`close` stops it. Its methods are those of ``AttachmentFiles`` that a hub needs.
 
     Making one blocks while ``directory`` is searched for unfinished uploads; raises StorageError.
     """
