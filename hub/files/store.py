@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 
 class AttachmentStore:
-    """Owns the executor: :meth:`close` stops it. Its methods are those of ``AttachmentFiles`` that a hub needs.
+    """Owns the executor: :meth:`close` stops it. Its methods are some of those of ``AttachmentFiles``.
 
     Making one blocks while ``directory`` is searched for unfinished uploads; raises StorageError.
     """
