@@ -42,6 +42,8 @@ READ_ONLY = "wasl_read_only"
 """Execution option of a SQLAlchemy connection: begin without the write lock, and refuse to write."""
 
 _FULL_SYNC = 2
+_NO_TEXT = "Could not decode to UTF-8"
+"""What the driver says of a stored text that is none: nothing here writes such, so the file is damaged."""
 _PRIMARY = 0xFF
 """An extended result code's low byte is its primary code (https://sqlite.org/rescode.html)."""
 _NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
@@ -117,11 +119,18 @@ def truncate_log(engine: Engine) -> None:
         connection.close()
 
 
+def corrupt(file: str, said: str) -> DatabaseCorrupt:
+    """Return the error for a damaged file."""
+    return DatabaseCorrupt(
+        f"{file}: {said}; stop, keep a copy of the file with its -wal, and restore a backup"
+    )
+
+
 def translate(error: sqlite3.Error, file: str) -> StorageError | None:  # noqa: PLR0911 - one return an answer
     """Return our own error for what SQLite says about the file, or None where the statement is to blame."""
     code = getattr(error, "sqlite_errorcode", None)
-    if code is None:
-        return None
+    if code is None:  # the driver's own word
+        return corrupt(file, str(error)) if str(error).startswith(_NO_TEXT) else None
     primary = code & _PRIMARY
     said = f"{file}: {error} ({getattr(error, 'sqlite_errorname', code)})"
     if code in _NO_ROOM:
@@ -131,7 +140,7 @@ def translate(error: sqlite3.Error, file: str) -> StorageError | None:  # noqa: 
             f"{said}; another process holds it: find it with `fuser {file}`, then try again"
         )
     if primary in _CORRUPT:
-        return DatabaseCorrupt(f"{said}; stop, keep a copy of the file with its -wal, and restore a backup")
+        return corrupt(file, said.removeprefix(f"{file}: "))
     if primary == sqlite3.SQLITE_IOERR:
         return StorageFailed(f"{said}; the disk failed: check it (dmesg, smartctl) before starting again")
     if primary in _UNAVAILABLE:

@@ -28,6 +28,7 @@ from runtime.storage_errors import DatabaseUnavailable, StorageError
 BUSY_TIMEOUT_S = 10.0
 """How long a transaction waits for another process's lock."""
 
+_DAMAGED_SCHEMA = b"malformed database schema"
 _T = TypeVar("_T")
 Outcome = tuple[bool, Any]
 """(True, what an operation returned) or (False, the exception that it raised)."""
@@ -122,6 +123,11 @@ def translated(engine: Engine) -> Iterator[None]:
         if own is None:
             raise
         raise own from error
+    except UnicodeDecodeError as error:  # SQLite quotes the damage, and the driver cannot read the quotation
+        if not error.object.startswith(_DAMAGED_SCHEMA):
+            raise
+        said = error.object.decode("utf-8", "backslashreplace")
+        raise sqlite.corrupt(engine.url.database or "?", said) from error
 
 
 def _own_error(engine: Engine, error: BaseException | None) -> StorageError | None:

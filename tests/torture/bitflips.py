@@ -10,9 +10,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
+from typing import Final
 
 from tests.bitflips import homes
 from tests.bitflips.campaign import damages, judge, kind_of, unexcused
+
+_MEMORY: Final = Path("/dev/shm")
 
 
 def main(options: Sequence[str]) -> int:
@@ -23,7 +26,7 @@ def main(options: Sequence[str]) -> int:
     )
     parser.add_argument("--from", type=int, default=0, dest="seed", help="the seed")
     arguments = parser.parse_args(options)
-    root = Path(tempfile.mkdtemp(prefix="wasl-bitflips-"))
+    root = Path(tempfile.mkdtemp(prefix="wasl-bitflips-", dir=_MEMORY if _MEMORY.is_dir() else None))
     (root / "rested").mkdir()
     rested = homes.make(root / "rested")
     counts: Counter[tuple[str, str]] = Counter()
