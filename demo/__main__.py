@@ -93,7 +93,7 @@ async def _live(console: Console, network: Network, ending: asyncio.Event, *, on
     country, watch, screen = Country(network), Watch(network), Screen(console, network)
     await country.start()
     try:
-        screen.where_to_look()
+        screen.where_to_look(once=once)
         with screen:
             looking = asyncio.create_task(_keep_looking(watch, screen))
             living = asyncio.create_task(_play_once(country, screen) if once else _play_on(country, screen))

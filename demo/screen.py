@@ -125,8 +125,8 @@ class Screen:
         counts = f"  times in ms · {self._done} processed · {under_way} under way · {rate:.0f} a minute"
         return Text.assemble((counts, "bold"), ("   " + self._said, "dim"), overflow="ellipsis", no_wrap=True)
 
-    def where_to_look(self) -> None:
-        """Print homes, ports and commands to try."""
+    def where_to_look(self, *, once: bool) -> None:
+        """Print homes and ports, and commands to try unless all is over soon."""
         network = self._network
         home, hub = network.directory, network.hub_home
         places = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
@@ -153,10 +153,8 @@ class Screen:
         ]
         trying = Text("\n".join(commands))
         trying.highlight_regex(r"(?m)^(export PATH|wasl-\w+ \w+)", "bold green")
-        heading = Text("To try in another terminal:", "dim")
-        picture = Panel(
-            Group(places, "", heading, trying), title="[bold]Wasl · وصل[/]", box=ROUNDED, title_align="left"
-        )
+        hint = () if once else ("", Text("To try in another terminal:", "dim"), trying)
+        picture = Panel(Group(places, *hint), title="[bold]Wasl · وصل[/]", box=ROUNDED, title_align="left")
         unbounded = self._console.options.update(max_width=_UNBOUNDED_COLUMNS)
         needed = Measurement.get(self._console, unbounded, picture).maximum
         if self._console.is_terminal and self._console.width >= needed:
@@ -164,9 +162,8 @@ class Screen:
             self._heading_rows = len(self._console.render_lines(picture))
         else:
             self._console.print(_plain_places(network), soft_wrap=True, highlight=False)
-            self._console.print(
-                Text("\nTo try in another terminal:\n" + "\n".join(commands) + "\n"), soft_wrap=True
-            )
+            told = "" if once else "\nTo try in another terminal:\n" + "\n".join(commands) + "\n"
+            self._console.print(Text(told), soft_wrap=True)
 
 
 def _plain_places(network: Network) -> Text:

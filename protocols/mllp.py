@@ -84,8 +84,8 @@ def frame(payload: bytes) -> bytes:
     found = _BOUNDARY.search(payload) if rare else None
     if found is not None:
         raise UnframeablePayload(
-            f"payload cannot travel over MLLP: bytes {found.group()!r} at offset {found.start()} "
-            "would end the frame or start another; a payload must not contain FS CR, FS VT or VT MSH"
+            f"payload cannot travel over MLLP: {found.group().hex(' ')} (hex) at offset {found.start()} "
+            "end a frame or start one; a payload must not contain FS CR, FS VT or VT MSH"
         )
     return START + payload + END
 

@@ -35,7 +35,6 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 _OBEYED: Final = "\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff"
 _LINE_SIGNS: Final = re.compile(f"[{_OBEYED}]")
 _LAYOUT_SIGNS: Final = re.compile(f"(?![\\n\\t])[{_OBEYED}]")
-_UNITS: Final = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 
 
 def plain(text: str, *, layout: bool = False) -> str:
@@ -46,14 +45,6 @@ def plain(text: str, *, layout: bool = False) -> str:
     """
     signs = _LAYOUT_SIGNS if layout else _LINE_SIGNS
     return signs.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
-
-
-def size_text(size_bytes: int) -> str:
-    """Return a size for people: ``64 MiB``, ``1.5 GiB``, ``17 bytes``."""
-    for unit, factor in _UNITS:
-        if size_bytes >= factor:
-            return f"{size_bytes / factor:.1f}".removesuffix(".0") + f" {unit}"
-    return f"{size_bytes} byte{'' if size_bytes == 1 else 's'}"
 
 
 def fail(text: str, code: int = EXIT_FAILED) -> NoReturn:

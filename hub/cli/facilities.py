@@ -55,6 +55,12 @@ def invite(
         hub.poke()
     value = {"facility": invited.facility, "code": invited.code, "expires": moment(invited.expires_ms)}
     facts(value, as_json=as_json, text=lambda: invited.code)
+    if invited.joined_before:
+        say(
+            f"{facility} has joined already. If this was to add mailboxes, that is done: discard the code.\n"
+            "A new home that joins with it takes the place of the old one: messages are then sealed for it.\n"
+            f"If the old home is lost or stolen, first run: wasl-hub revoke {facility} --home {home}"
+        )
     if not as_json:
         say(f"Works once, until {value['expires']}. At {facility}: wasl-node join CODE --home DIR")
 

@@ -54,6 +54,8 @@ class Invited:
     facility: str
     code: str
     expires_ms: int
+    joined_before: bool
+    """A node of this facility has joined, and is not revoked: the code is for another home in its place."""
 
 
 def invite(
@@ -94,7 +96,8 @@ def invite(
         invitation=identifier,
         secret=secret,
     )
-    return Invited(facility, encode_joincode(code), expires_ms)
+    joined = known is not None and any(not credential.revoked for credential in known.credentials)
+    return Invited(facility, encode_joincode(code), expires_ms, joined)
 
 
 def usable_invitation(

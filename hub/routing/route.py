@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from config.fields import duration_text
 from hub.routing.policy import Rules
 from protocols.link.envelope import Envelope, facility_of, mailbox_of
 from protocols.link.errors import RemoteError
@@ -55,7 +56,9 @@ def check_sender(envelope: Envelope, facility: str, max_valid_for_ms: int) -> No
         raise RemoteError("not-yours", f"the sender is {envelope.sender}, the session is {facility}'s")
     if envelope.valid_for_ms > max_valid_for_ms:
         raise RemoteError(
-            "valid-for", f"valid for {envelope.valid_for_ms} ms, this hub keeps at most {max_valid_for_ms}"
+            "valid-for",
+            f"valid for {duration_text(envelope.valid_for_ms)}, this hub keeps messages for at most "
+            f"{duration_text(max_valid_for_ms)}",
         )
 
 

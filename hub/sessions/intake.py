@@ -15,6 +15,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from config.fields import size_text
 from crypto.sealing import message_digest
 from hub.core import HubCore
 from hub.routing.route import Reason, Routed, check_sender, route
@@ -170,7 +171,9 @@ class Intake:
         most = self._hub.settings.limits.max_message_bytes
         if envelope.body_outside and envelope.attachments and envelope.attachments[0].size > most:
             size = envelope.attachments[0].size
-            raise RemoteError("too-large", f"a body of {size} bytes, this hub takes up to {most}")
+            raise RemoteError(
+                "too-large", f"a body of {size_text(size)}, this hub takes up to {size_text(most)}"
+            )
 
     async def _check_files(self, envelope: Envelope) -> None:
         for ref in envelope.attachments:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from config.fields import size_text
 from crypto.filestream import SEALED_CHUNK_BYTES, chunk_count
 from hub.core import HubCore
 from hub.files.errors import AttachmentError, AttachmentMissing, Damaged, TooManyUploads
@@ -49,7 +50,8 @@ class Uploads:
         """Begin or resume an attachment."""
         if frame.size > self._hub.settings.limits.max_attachment_bytes:
             most = self._hub.settings.limits.max_attachment_bytes
-            self._refuse(frame.id, "too-large", f"{frame.size} bytes, this hub takes up to {most}", 0)
+            text = f"{size_text(frame.size)}, this hub takes up to {size_text(most)}"
+            self._refuse(frame.id, "too-large", text, 0)
             return
         if frame.id in self._uploads:
             # Each OFFER costs a turn of the only thread of the store: asking on would stall everybody.

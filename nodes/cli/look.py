@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from config.fields import size_text
 from nodes.cli import home_option, json_option
 from nodes.cli.opened import OpenedNode, opened_node
 from nodes.cli.taking import write_message
@@ -160,7 +161,7 @@ def show(identifier: str, home: Path, as_json: bool) -> None:
         if value.get(name):
             click.echo(f"{name + ':':<10} {cli.plain(value[name])}")
     for file in value["attachments"]:
-        click.echo(f"{'file:':<10} {cli.plain(file['name'])} ({cli.size_text(file['size'])})")
+        click.echo(f"{'file:':<10} {cli.plain(file['name'])} ({size_text(file['size'])})")
     if body:
         click.echo("")
         click.echo(_body_text(body, received="received" in value))
@@ -169,7 +170,7 @@ def show(identifier: str, home: Path, as_json: bool) -> None:
 def _body_text(body: bytes, *, received: bool) -> str:
     """Return the body for people: text with what a terminal would obey written out, or what it is instead."""
     if body_suffix(body) == ".dat":
-        return f"{cli.size_text(len(body))}, not text; use {'fetch' if received else '--json'}"
+        return f"{size_text(len(body))}, not text; use {'fetch' if received else '--json'}"
     return cli.plain(body.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n"), layout=True)
 
 

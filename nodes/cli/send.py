@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 from sqlalchemy import Connection
 
-from config.fields import UnfitError, parse_address
+from config.fields import UnfitError, parse_address, size_text
 from nodes import home as node_home
 from nodes.cli import home_option, json_option
 from nodes.cli.opened import OpenedNode, opened_node
@@ -24,7 +24,7 @@ from nodes.link.ids import id_text
 from protocols.hl7.header import read_header
 from protocols.hl7.priority import is_stat
 from protocols.link.envelope import FILE_KIND, Priority
-from runtime.cli import EXIT_NO_DAEMON, EXIT_USAGE, Duration, facts, fail, say, size_text
+from runtime.cli import EXIT_NO_DAEMON, EXIT_USAGE, Duration, facts, fail, say
 from runtime.transactions import read, transact
 
 BODY_BYTES: Final = 64 * 1024 * 1024

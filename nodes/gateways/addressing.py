@@ -67,8 +67,8 @@ def fits(route: MllpRoute, header: Header) -> bool:
     kind = (header.message_code, header.trigger_event, header.structure)
     return (
         all(matches(part, found) for part, found in zip(route.kind.split("^"), kind, strict=False))
-        and matches(route.application, _name(header.receiving_application))
-        and matches(route.facility, _name(header.receiving_facility))
+        and matches(route.application, name_of(header.receiving_application))
+        and matches(route.facility, name_of(header.receiving_facility))
     )
 
 
@@ -94,14 +94,14 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def _sending_mailbox(header: Header, facility: str, own: Collection[str] | None) -> str:
-    claimed = _name(header.sending_facility).lower()
+    claimed = name_of(header.sending_facility).lower()
     if claimed != facility:
         raise Misaddressed(
             _SENDING_FACILITY,
             f"the sending facility is {_shown(claimed)}; it must be {facility!r}, or `from` set in [mllp]",
             foreign=True,
         )
-    mailbox = _name(header.sending_application).lower()
+    mailbox = name_of(header.sending_application).lower()
     if not is_id(mailbox) or (own is not None and mailbox not in own):
         known = "" if own is None else f" ({', '.join(sorted(own)[:12]) or 'it has none'})"
         raise Misaddressed(
@@ -114,7 +114,7 @@ def _sending_mailbox(header: Header, facility: str, own: Collection[str] | None)
 
 
 def _id(designator: HierarchicDesignator, field: int, meaning: str) -> str:
-    found = _name(designator).lower()
+    found = name_of(designator).lower()
     if not is_id(found):
         raise Misaddressed(
             field, f"{_shown(found)}, but {meaning} belongs here (a-z, 0-9, '.', '-'), or a route in [mllp]"
@@ -122,7 +122,8 @@ def _id(designator: HierarchicDesignator, field: int, meaning: str) -> str:
     return found
 
 
-def _name(designator: HierarchicDesignator) -> str:
+def name_of(designator: HierarchicDesignator) -> str:
+    """Return what an application or facility is called in a header; empty if it is not."""
     return designator.namespace_id or designator.universal_id
 
 

@@ -32,6 +32,7 @@ from urllib.parse import quote_from_bytes
 from prometheus_client import CollectorRegistry, Counter
 from sqlalchemy import Connection
 
+from config.fields import size_text
 from config.node import Mllp
 from crypto.errors import CryptoError
 from crypto.primitives import blake2b
@@ -42,6 +43,7 @@ from nodes.gateways.addressing import (
     Addresses,
     Misaddressed,
     addresses_of,
+    name_of,
 )
 from nodes.gateways.drafting import self_addressed
 from nodes.gateways.mllp_answers import Answer
@@ -182,7 +184,7 @@ class MllpInbound:
                 size=fault.size_bytes,
             )
             return None
-        text = f"MSH: the message is larger than the {fault.limit_bytes} bytes that are accepted here"
+        text = f"MSH: the message is larger than the {size_text(fault.limit_bytes)} that are accepted here"
         refused = self._refused(bare_header(), Outcome.ERROR, text, ErrorLocation("MSH"), peer, "too-large")
         return self._said(refused.refused or [])[0]
 
@@ -264,7 +266,7 @@ class MllpInbound:
             text = "MSH-10: another message came under this control id before; each needs one of its own"
             self._alarm(
                 "control-id-reused",
-                f"{header.sending_application.field!r} at {peer} sent two different messages as "
+                f"{name_of(header.sending_application)!r} at {peer} sent two different messages as "
                 f"{header.control_id!r}; the second was refused: its control ids must be unique",
             )
         elif isinstance(fault, UnknownRecipient) and addresses is not None and not addresses.routed:
@@ -294,7 +296,7 @@ class MllpInbound:
         if not refused:
             self._alarm(
                 "mllp-refused-unheard",
-                f"a message of {header.sending_application.field!r} at {peer} was refused ({reason}), and "
+                f"a message of {name_of(header.sending_application)!r} at {peer} was refused ({reason}), and "
                 "its MSH-15 and MSH-16 want no answer: it is lost unless it is repaired and sent again",
             )
         return _Taken(header, identifier, refused)

@@ -173,9 +173,8 @@ def check_room(home: Path, needed_bytes: int, floor_bytes: int) -> None:
     if free - needed_bytes < floor_bytes:
         raise NoRoom(
             "no-room",
-            f"{size_text(needed_bytes)} are needed, {size_text(free)} are free and {size_text(floor_bytes)} must "
-            "stay free (disk.floor): "
-            "make room on this disk, then send again",
+            f"{size_text(needed_bytes)} are needed, {size_text(free)} are free and {size_text(floor_bytes)} "
+            "must stay free (disk.floor): make room on this disk, then send again",
         )
 
 

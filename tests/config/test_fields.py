@@ -23,8 +23,8 @@ from config.fields import (
     parse_name,
     parse_size,
     parse_target,
-    size_text,
     parse_text,
+    size_text,
 )
 from crypto import identity
 
@@ -39,7 +39,6 @@ PARSERS = [
     parse_name,
     parse_size,
     parse_target,
-    size_text,
     parse_text,
 ]
 

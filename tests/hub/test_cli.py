@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from crypto.keys import LinkPrivateKey, SealingPrivateKey, SigningPrivateKey
 from hub import home as hub_home
 from hub.cli import COMMANDS, main
+from hub.directory import service
 from hub.home import DATABASE, KEYS, SETTINGS
 from hub.spool import ageing
 from hub.spool.store import SpoolSql, news_for
@@ -243,3 +245,27 @@ def test_what_a_recipient_never_takes_is_given_up(home: Path) -> None:
     assert set(told) == {(ORAN, State.RETURNED, "given-up"), (SUD, State.RETURNED, "given-up")}
     assert facts(home, "track", gone)["waiting"] == []
     assert run(home, "give-up", gone).exit_code == 1
+
+
+def test_an_invitation_of_a_facility_that_has_joined_says_what_it_means(home: Path) -> None:
+    assert "joined already" not in run(home, "invite", "chu-oran").stderr
+    settings = hub_home.load_settings(home)
+    engine = hub_home.open_database(home, settings)
+    issuer = hub_home.issuer(settings, hub_home.load_keys(home))
+    link, signing, sealing = (
+        LinkPrivateKey.generate().public,
+        SigningPrivateKey.generate().public,
+        SealingPrivateKey.generate().public,
+    )
+    with engine.begin() as connection:
+        service.certify(connection, issuer, "chu-oran", link, signing, sealing, EPOCH_MS)
+    engine.dispose()
+    result = run(home, "invite", "chu-oran", "--mailbox", "labo")
+    assert (result.exit_code, "joined already" in result.stderr) == (0, True)
+    assert "wasl-hub revoke chu-oran" in result.stderr
+    run(home, "revoke", "chu-oran")
+    assert "joined already" not in run(home, "invite", "chu-oran").stderr
+
+
+def test_capitals_are_said_to_be_the_fault(home: Path) -> None:
+    assert "'CHU-Oran' has capitals" in run(home, "invite", "CHU-Oran").stderr

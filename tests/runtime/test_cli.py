@@ -75,14 +75,6 @@ def test_json_is_the_same_value_and_harmless(capsys: pytest.CaptureFixture[str])
     assert out.isascii()
 
 
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(0, "0 bytes"), (1, "1 byte"), (1536, "1.5 KiB"), (64 << 20, "64 MiB"), (3 << 30, "3 GiB")],
-)
-def test_sizes_are_for_people(size: int, text: str) -> None:
-    assert cli.size_text(size) == text
-
-
 def test_a_refusal_begins_with_its_code(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.refuse("unknown-mailbox", "there is none")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from config.fields import size_text
 from nodes.gateways.folder import bounds
 from runtime import disk
 
@@ -113,7 +114,7 @@ class Place:
         with self.open(name, where) as file:
             content = file.read(max_bytes + 1)
         if len(content) > max_bytes:
-            raise Unfit(where, f"{name!r} is too large", f"at most {max_bytes} bytes are taken this way")
+            raise Unfit(where, f"{name!r} is too large", f"at most {size_text(max_bytes)} are taken this way")
         return content
 
     def write(self, name: str, pieces: Iterable[bytes]) -> None:

@@ -101,6 +101,7 @@ def test_a_control_id_used_again_is_refused_and_alarmed(station: Station, tmp_pa
     ack = read_ack(answer)
     assert (ack.code, ack.control_id, err(answer)) == ("AE", "1", "MSH-10")
     assert [code for code, _ in local.alarms] == ["control-id-reused"]
+    assert local.alarms[0][1].startswith("'LABO' at ")
     assert len(station.sent()) == 1
 
 

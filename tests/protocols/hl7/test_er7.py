@@ -1,5 +1,6 @@
 """Reading ER7: the header fast, the rest lazily, every byte kept, and refusals that name the place."""
 
+import re
 import time
 
 import pytest
@@ -355,3 +356,12 @@ def test_the_header_is_read_without_touching_the_rest() -> None:
         for _ in range(1000):
             read_header(raw)
         assert time.process_time() - began < 0.2
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [(b"HELLO there", "but 'HELLO th'"), (b"\xf7\x00binary", "but 0xf70062696e617279"), (b"MSH\xf7a", "0xf7")],
+)
+def test_what_a_message_begins_with_is_told_for_people(raw: bytes, words: str) -> None:
+    with pytest.raises(MalformedMessage, match=re.escape(words)):
+        read_header(raw)
