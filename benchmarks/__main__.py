@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("hub", "mllp")
+BENCHMARKS = ("hub", "path", "mllp")
 """Modules beside this one, each with ``main(arguments) -> exit code``."""
 
 

@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.light import MESSAGE_BYTES, LightNode, Receiver, Sender
@@ -79,8 +80,12 @@ async def connect(place: Place, nodes: Sequence[LightNode]) -> None:
     """Open a session for each node."""
     loop = asyncio.get_running_loop()
     for node in nodes:
-        await loop.create_connection(lambda node=node: node, "127.0.0.1", place.port)
+        await loop.create_connection(partial(_same, node), "127.0.0.1", place.port)
         await node.opened
+
+
+def _same(node: LightNode) -> LightNode:
+    return node
 
 
 class Load:

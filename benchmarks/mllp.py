@@ -22,7 +22,7 @@ CONNECTIONS = (1, 8, 64)
 TARGETS = {1: 1_800, 8: 7_000, 64: 14_000}
 SECONDS = 5.0
 WARM_UP_S = 1.0
-_START, _END = b"\x0b", b"\x1c\r"
+_START, END = b"\x0b", b"\x1c\r"
 _SEGMENTS = (
     "PID|1||{number:08}^^^CHU||SPECIMEN^AMINA||19800101|F\r"
     "OBR|1|A{number}||58410-2^NFS^LN\r"
@@ -30,13 +30,13 @@ _SEGMENTS = (
 )
 
 
-def oru(sender: str, recipient: str, number: int) -> bytes:
+def oru(sender: str, recipient: str, number: int, mailbox: str = "box") -> bytes:
     """Return one ORU^R01 of about 1 KiB, framed."""
     header = (
-        f"MSH|^~\\&|box|{sender}|box|{recipient}|20260101120000||ORU^R01^ORU_R01|{number:012}|P|2.5.1"
+        f"MSH|^~\\&|{mailbox}|{sender}|{mailbox}|{recipient}|20260101120000||ORU^R01^ORU_R01|{number:012}|P|2.5.1"
         "|||AL|NE||UNICODE UTF-8\r"
     )
-    return _START + (header + _SEGMENTS.format(number=number)).encode() + _END
+    return _START + (header + _SEGMENTS.format(number=number)).encode() + END
 
 
 class Count:
@@ -54,7 +54,7 @@ async def _talk(port: int, count: Count, until_s: float, pair: tuple[str, str]) 
         message = oru(*pair, count.number)
         began_s = time.perf_counter()
         writer.write(message)
-        answer = await reader.readuntil(_END)
+        answer = await reader.readuntil(END)
         count.times_s.append(time.perf_counter() - began_s)
         if b"MSA|CA" not in answer and b"MSA|AA" not in answer:
             raise SystemExit(f"the node answered {answer!r}")

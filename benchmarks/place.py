@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from sqlalchemy import Connection
+
 from crypto.keys import LinkPrivateKey, SealingPrivateKey, SigningPrivateKey
 from hub import home as hub_home
 from hub.directory import service
@@ -78,9 +80,9 @@ def make_hub(home: Path, facilities: Sequence[str], *, database: str | None = No
     members = tuple(Member(facility, LinkPrivateKey.generate()) for facility in facilities)
     signing, sealing = SigningPrivateKey.generate().public, SealingPrivateKey.generate().public
 
-    def enrol(connection: object) -> None:
+    def enrol(connection: Connection) -> None:
         for member in members:
-            directory.put_facility(connection, member.facility, None, ("box",), now_ms)  # type: ignore[arg-type]
+            directory.put_facility(connection, member.facility, None, ("box",), now_ms)
             service.certify(
                 connection,
                 issuer,
@@ -88,7 +90,7 @@ def make_hub(home: Path, facilities: Sequence[str], *, database: str | None = No
                 member.key.public,
                 signing,
                 sealing,
-                now_ms,  # type: ignore[arg-type]
+                now_ms,
             )
 
     transact(engine, enrol)
@@ -113,7 +115,11 @@ class NodePlace:
 
 
 def make_nodes(
-    folder: Path, facilities: Sequence[str], *, deliver: Mapping[str, int] | None = None
+    folder: Path,
+    facilities: Sequence[str],
+    *,
+    mailboxes: Sequence[str] = ("box",),
+    deliver: Mapping[str, int] | None = None,
 ) -> tuple[Place, tuple[NodePlace, ...]]:
     """Make a hub and nodes that have joined it, by the commands that an administrator would use.
 
@@ -123,9 +129,8 @@ def make_nodes(
     nodes = []
     with Daemon.of_hub(place):
         for facility in facilities:
-            invited = _command(
-                "-m", "hub", "invite", facility, "--mailbox", "box", "--home", str(place.home), "--json"
-            )
+            names = [word for name in mailboxes for word in ("--mailbox", name)]
+            invited = _command("-m", "hub", "invite", facility, *names, "--home", str(place.home), "--json")
             mllp, http = free_ports(2)
             home = folder / facility
             code = json.loads(invited)["code"]
@@ -163,7 +168,7 @@ class Daemon:
     """One running daemon; its CPU seconds and its memory as the kernel counts them."""
 
     def __init__(self, arguments: Sequence[str], http: int, *, core: int | None = None) -> None:
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         command = [sys.executable, *arguments]
         if core is not None:
             command = ["taskset", "--cpu-list", str(core), *command]
