@@ -132,7 +132,7 @@ class Uplink:
         again_s = None if wait_s is None else round(wait_s, 1)
         event(_LOG, level, "hub-lost", reason=reason, code=code, again_in_s=again_s)
         if refusal is not None and refusal.reason in facts.REFUSALS:
-            self._note_refusal(refusal.reason, f"{facts.REFUSALS[refusal.reason]}: {refusal.text}")
+            self._note_refusal(refusal.reason, facts.REFUSALS[refusal.reason])
 
     def _note_refusal(self, reason: int, text: str) -> None:
         """Keep why the hub does not let us in (0: it does), and tell the operator, once for each change."""

@@ -130,6 +130,7 @@ def test_the_senders_own_key(running: Network, letter: Path, tmp_path: Path) -> 
         (("track", "not-an-id"), "no message id"),
         (("show", "not-an-id"), "no message id"),
         (("nonsense",), "No such command"),
+        (("send", "--to", "labo", "--hl7", "LETTER"), "labo@chu-alger"),
     ],
 )
 def test_wrong_usage_is_2(running: Network, letter: Path, arguments: tuple[str, ...], text: str) -> None:
@@ -145,7 +146,6 @@ def test_wrong_usage_is_2(running: Network, letter: Path, arguments: tuple[str, 
     [
         ("urology@chu-oran", "cardio, labo"),
         ("labo@chu-nowhere", "chu-nowhere"),
-        ("labo", "mailbox@facility"),
         ("nobody@group", "nobody"),
     ],
 )
