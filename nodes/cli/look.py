@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,21 @@ def inbox_command(home: Path, mailbox: str | None, as_json: bool) -> None:
     cli.facts([_received_value(one) for one in found], as_json=as_json, text=lambda: cli.table(rows, header))
 
 
+def _mailbox_option(command: Callable[..., None]) -> Callable[..., None]:
+    text = "Which one, if it came to several."
+    return click.option("--mailbox", metavar="MAILBOX", help=text)(command)
+
+
+def _arrived(node: OpenedNode, raw: bytes, mailbox: str | None) -> inbox.Received:
+    """Return the message as it came to ``mailbox``, or to the only one that it came to; NotFound."""
+    address = None if mailbox is None else _own_address(node, mailbox)
+    came_to = read(node.engine, lambda connection: inbox.recipients_of(connection, raw))
+    if address is None and len(came_to) > 1:
+        names = ", ".join(mailbox_of(one) for one in came_to)
+        cli.refuse("several-mailboxes", f"{id_text(raw)} came to {names}: say which by --mailbox")
+    return read(node.engine, lambda connection: inbox.find(connection, raw, address))
+
+
 def _own_address(node: OpenedNode, mailbox: str) -> str:
     """Return the address of a mailbox of this facility; one that it has not is refused."""
     facility = node.identity.facility
@@ -145,12 +160,13 @@ def _own_address(node: OpenedNode, mailbox: str) -> str:
 @click.command()
 @click.argument("identifier", metavar="ID")
 @home_option
+@_mailbox_option
 @json_option
-def show(identifier: str, home: Path, as_json: bool) -> None:
+def show(identifier: str, home: Path, mailbox: str | None, as_json: bool) -> None:
     """Show one message, received or sent: what is known about it, and its text."""
     raw = _id(identifier)
     with opened_node(home) as node:
-        value, body = _shown(node, raw)
+        value, body = _shown(node, raw, mailbox)
     if as_json:
         value["body"] = body.decode("utf-8", "replace")
         if value["body"].encode("utf-8") != body:
@@ -174,10 +190,12 @@ def _body_text(body: bytes, *, received: bool) -> str:
     return cli.plain(body.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n"), layout=True)
 
 
-def _shown(node: OpenedNode, raw: bytes) -> tuple[dict[str, Any], bytes]:
+def _shown(node: OpenedNode, raw: bytes, mailbox: str | None) -> tuple[dict[str, Any], bytes]:
     try:
-        received = read(node.engine, lambda connection: inbox.find(connection, raw))
+        received = _arrived(node, raw, mailbox)
     except NotFound:
+        if mailbox is not None:
+            raise
         mine = read(node.engine, lambda connection: tracking.find(connection, raw))
         content, body = read(
             node.engine, lambda connection: tracking.open_content(connection, raw, node.home)
@@ -194,12 +212,13 @@ def _shown(node: OpenedNode, raw: bytes) -> tuple[dict[str, Any], bytes]:
 @click.argument("identifier", metavar="ID")
 @home_option
 @click.option("--into", required=True, type=click.Path(path_type=Path, file_okay=False), help="A directory.")
+@_mailbox_option
 @json_option
-def fetch(identifier: str, home: Path, into: Path, as_json: bool) -> None:
+def fetch(identifier: str, home: Path, into: Path, mailbox: str | None, as_json: bool) -> None:
     """Write received message ID and its files into a directory; that counts as taken (processed)."""
     raw = _id(identifier)
     with opened_node(home) as node:
-        received = read(node.engine, lambda connection: inbox.find(connection, raw))
+        received = _arrived(node, raw, mailbox)
         written = _write(node, received, into)
         now_ms = time.time_ns() // 1_000_000
         transact(

@@ -62,7 +62,7 @@ class Node:
         return self.facts("send", "--to", TO, *arguments)
 
     def receive(self, body: bytes, files: dict[str, bytes] | None = None, **change: Any) -> str:
-        identifier = new_id(EPOCH_MS)
+        identifier = change.get("id") or new_id(EPOCH_MS)
         row: dict[str, Any] = {
             "id": identifier, "sender": "labo@chu-oran", "recipient": f"labo@{HERE}", "digest": bytes(32),
             "kind": "ORU^R01", "priority": 0, "subject": "s", "patient": "p", "key": "", "body": body,
@@ -241,6 +241,28 @@ def test_fetch_writes_the_bytes_and_takes_the_message(node: Node, tmp_path: Path
     assert [Path(path).read_bytes() for path in value["files"]] == [HL7]
     assert node.facts("inbox")[0]["state"] == "processed"
     assert node.run("fetch", raw, "--into", str(tmp_path / "in")).exit_code == 0
+
+
+def test_a_message_to_several_mailboxes_is_shown_and_fetched_for_the_one_that_is_named(
+    node: Node, tmp_path: Path
+) -> None:
+    raw = new_id(EPOCH_MS)
+    for mailbox in ("labo", "cardio"):
+        node.receive(b"MSH|1", id=raw, recipient=f"{mailbox}@{HERE}")
+    mine, into = id_text(raw), tmp_path / "into"
+    for command in (("show", mine), ("fetch", mine, "--into", str(into))):
+        result = node.run(*command)
+        assert result.exit_code == 1
+        assert "[several-mailboxes]" in result.stderr
+        assert "cardio, labo: say which by --mailbox" in result.stderr
+    assert not into.exists()
+    assert node.facts("show", mine, "--mailbox", "cardio")["to"] == f"cardio@{HERE}"
+    node.facts("fetch", mine, "--into", str(into), "--mailbox", "labo")
+    states = {one["to"]: one["state"] for one in node.facts("inbox")}
+    assert states == {f"labo@{HERE}": "processed", f"cardio@{HERE}": "delivered"}
+    for mailbox, why in (("urgences", "not-found"), ("nobody", "unknown-mailbox")):
+        for command in (("show", mine), ("fetch", mine, "--into", str(into))):
+            assert f"[{why}]" in node.run(*command, "--mailbox", mailbox).stderr
 
 
 def test_fetch_overwrites_no_file_of_anybody(node: Node, tmp_path: Path) -> None:
