@@ -18,6 +18,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from functools import update_wrapper
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -107,8 +109,6 @@ class LazyGroup(click.Group):
         """Import and return a command."""
         if cmd_name not in self._lazy:
             return super().get_command(ctx, cmd_name)
-        from importlib import import_module  # noqa: PLC0415 - that is the point
-
         module, name, _ = self._lazy[cmd_name]
         command = getattr(import_module(module), name)
         assert isinstance(command, click.Command)
@@ -130,6 +130,28 @@ class LazyGroup(click.Group):
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, _, text) in self._lazy.items()])
+
+
+class Work:
+    """What a command does, known by its place until it is called: then it is imported."""
+
+    def __init__(self, described: Callable[[], None], module: str, name: str) -> None:
+        update_wrapper(self, described)
+        self._module, self._name = module, name
+
+    def load(self) -> Callable[..., None]:
+        """Import it."""
+        work: Callable[..., None] = getattr(import_module(self._module), self._name)
+        return work
+
+    def __call__(self, **options: Any) -> None:
+        """Do it, with what options and arguments say, by name."""
+        self.load()(**options)
+
+
+def done_by(module: str, name: str) -> Callable[[Callable[[], None]], Work]:
+    """Return a decorator for a command that is only described: ``name`` of ``module`` does its work."""
+    return lambda described: Work(described, module, name)
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.5; 8.1 will do

@@ -5,24 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import click
-
 from config.errors import SettingsError
 from hub import home as hub_home
-from hub.cli import home_option, json_option
 from runtime.cli import EXIT_USAGE, facts, fail, say
 from runtime.home import HomeError
 from runtime.storage_errors import StorageError
 
 
-@click.command()
-@home_option
-@click.option("--name", help="The hub's name; nodes check it. Default: hub.")
-@click.option("--listen", metavar="HOST:PORT", help="Where nodes connect. Default: 127.0.0.1:7600.")
-@click.option("--http", metavar="HOST:PORT", help="Health and metrics. Default: 127.0.0.1:7601.")
-@click.option("--database", metavar="URL", help="Default: SQLite in the home.")
 def init(home: Path, name: str | None, listen: str | None, http: str | None, database: str | None) -> None:
-    """Make a hub's home: settings, keys, database."""
+    """Do ``wasl-hub init``."""
     values: dict[str, dict[str, object]] = {
         "hub": {"name": name, "listen": listen},
         "http": {"listen": http},
@@ -45,10 +36,8 @@ def init(home: Path, name: str | None, listen: str | None, http: str | None, dat
     say(f"The hub's home is {home}. Next: wasl-hub invite FACILITY --home {home}; wasl-hub run --home {home}")
 
 
-@click.command()
-@home_option
 def run(home: Path) -> None:
-    """Run the hub in the foreground; SIGTERM stops it cleanly."""
+    """Do ``wasl-hub run``."""
     from twisted.internet import reactor  # noqa: PLC0415 - installing it takes a third of a second
 
     from hub.daemon import run as run_hub  # noqa: PLC0415 - likewise
@@ -56,11 +45,8 @@ def run(home: Path) -> None:
     sys.exit(run_hub(home, reactor))
 
 
-@click.command("check-config")
-@home_option
-@json_option
 def check_config(home: Path, as_json: bool) -> None:
-    """Check the settings and say everything that is wrong with them."""
+    """Do ``wasl-hub check-config``."""
     try:
         hub_home.load_settings(home)
     except SettingsError as error:

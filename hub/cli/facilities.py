@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import click
 from sqlalchemy import Connection, select
 
 from hub import home as hub_home
-from hub.cli import home_option, json_option
 from hub.cli.opened import opened_hub
 from hub.directory import service, store
 from hub.spool.tables import presence
-from runtime.cli import Duration, facts, fail, moment, say, table
+from runtime.cli import facts, fail, moment, say, table
 from runtime.transactions import read, transact
 
 
@@ -21,23 +19,10 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@click.command()
-@click.argument("facility")
-@home_option
-@click.option("--title", help="What people call it.")
-@click.option("--mailbox", "mailboxes", multiple=True, help="An address inside it; may repeat.")
-@click.option(
-    "--valid-for", type=Duration(), default="24h", show_default=True,
-    help="How long the code works: 30m, 24h, 7d.",
-)  # fmt: skip
-@json_option
 def invite(
     facility: str, home: Path, title: str | None, mailboxes: tuple[str, ...], valid_for: float, as_json: bool
 ) -> None:
-    """Let FACILITY in: print a one-time join code for its node.
-
-    The code carries a secret: hand it over as you would a password.
-    """
+    """Do ``wasl-hub invite``."""
     with opened_hub(home) as hub:
         issuer = hub_home.issuer(hub.settings, hub_home.load_keys(home))
         invited = transact(
@@ -65,11 +50,8 @@ def invite(
         say(f"Works once, until {value['expires']}. At {facility}: wasl-node join CODE --home DIR")
 
 
-@click.command()
-@home_option
-@json_option
 def facilities(home: Path, as_json: bool) -> None:
-    """List facilities, their mailboxes, and who is connected."""
+    """Do ``wasl-hub facilities``."""
     with opened_hub(home) as hub:
         rows, seen = read(hub.engine, _facilities)
     value = [
@@ -119,19 +101,13 @@ def _state(row: store.FacilityRow) -> str:
     return "active" if any(not credential.revoked for credential in row.credentials) else "revoked"
 
 
-@click.command()
-@click.argument("facility")
-@home_option
 def suspend(facility: str, home: Path) -> None:
-    """Take FACILITY out of traffic; its session ends at once, what waits for it stays."""
+    """Do ``wasl-hub suspend``."""
     _suspend(facility, home, suspended=True)
 
 
-@click.command()
-@click.argument("facility")
-@home_option
 def resume(facility: str, home: Path) -> None:
-    """Let a suspended FACILITY back."""
+    """Do ``wasl-hub resume``."""
     _suspend(facility, home, suspended=False)
 
 
@@ -146,12 +122,8 @@ def _suspend(facility: str, home: Path, *, suspended: bool) -> None:
     say(f"{facility} is {'suspended' if suspended else 'active again'}.")
 
 
-@click.command()
-@click.argument("facility")
-@home_option
-@click.option("--reason", default="", help="Kept, and told to every node.")
 def revoke(facility: str, home: Path, reason: str) -> None:
-    """Revoke FACILITY's keys for good; a new invitation makes it a member again."""
+    """Do ``wasl-hub revoke``."""
     with opened_hub(home) as hub:
         issuer = hub_home.issuer(hub.settings, hub_home.load_keys(home))
         serial = transact(
@@ -162,13 +134,8 @@ def revoke(facility: str, home: Path, reason: str) -> None:
     say(f"{facility}: every credential up to serial {serial} is revoked.")
 
 
-@click.command()
-@click.argument("name")
-@click.argument("members", nargs=-1, required=True)
-@home_option
-@click.option("--title", default="", help="What people call it.")
 def group(name: str, members: tuple[str, ...], home: Path, title: str) -> None:
-    """Make group NAME of MEMBERS (mailbox@facility …); it is addressed as NAME@group."""
+    """Do ``wasl-hub group``."""
     with opened_hub(home) as hub:
         issuer = hub_home.issuer(hub.settings, hub_home.load_keys(home))
         transact(

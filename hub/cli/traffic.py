@@ -9,11 +9,9 @@ import uuid
 from contextlib import closing
 from pathlib import Path
 
-import click
 from sqlalchemy import Connection
 
 from hub import home as hub_home
-from hub.cli import home_option, json_option
 from hub.cli.opened import opened_hub
 from hub.routing.route import Reason
 from hub.spool import ageing, store, tracking
@@ -22,11 +20,8 @@ from runtime.cli import EXIT_USAGE, facts, fail, moment, plain, say, table
 from runtime.transactions import read, transact
 
 
-@click.command()
-@home_option
-@json_option
 def queue(home: Path, as_json: bool) -> None:
-    """Show what waits for which facility."""
+    """Do ``wasl-hub queue``."""
     with opened_hub(home) as hub:
         depths = read(hub.engine, tracking.depths)
     now_ms = time.time_ns() // 1_000_000
@@ -44,12 +39,8 @@ def queue(home: Path, as_json: bool) -> None:
     facts(value, as_json=as_json, text=lambda: table([tuple(one.values()) for one in value], header))
 
 
-@click.command()
-@click.argument("identifier", metavar="ID")
-@home_option
-@json_option
 def track(identifier: str, home: Path, as_json: bool) -> None:
-    """Show what became of message ID, as far as the hub can know."""
+    """Do ``wasl-hub track``."""
     raw = _id(identifier)
     with opened_hub(home) as hub:
         found = read(hub.engine, lambda connection: tracking.track(connection, raw))
@@ -97,16 +88,8 @@ def _told(found: list[tracking.Tracked]) -> str:
     return "\n".join(plain(line) for line in lines)
 
 
-@click.command("give-up")
-@click.argument("identifier", metavar="ID")
-@home_option
-@click.option("--recipient", metavar="MAILBOX@FACILITY", help="Only this copy. Default: all that wait.")
 def give_up(identifier: str, home: Path, recipient: str | None) -> None:
-    """Return message ID to its sender (given-up), though its recipient may have it already.
-
-    For a recipient that never comes back. One that is connected settles the message itself: suspend its
-    facility first if it does not.
-    """
+    """Do ``wasl-hub give-up``."""
     raw = _id(identifier)
     now_ms = time.time_ns() // 1_000_000
     with opened_hub(home) as hub:
@@ -133,13 +116,8 @@ def give_up(identifier: str, home: Path, recipient: str | None) -> None:
         fail(f"{still} is connected and may be taking it now: suspend it first, or wait")
 
 
-@click.command()
-@home_option
-@click.option(
-    "--into", required=True, type=click.Path(path_type=Path), help="The file to write; must not exist."
-)
 def backup(home: Path, into: Path) -> None:
-    """Copy the database, consistently, while the hub runs. Keys and attachments are files: copy them too."""
+    """Do ``wasl-hub backup``."""
     with opened_hub(home) as hub:
         if hub.engine.dialect.name != "sqlite":
             fail("this hub's tables are in PostgreSQL: use pg_dump")

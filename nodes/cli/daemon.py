@@ -6,13 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import click
-
 from config.errors import SettingsError
 from config.fields import HostPort
 from crypto.errors import CryptoError
 from nodes import home as node_home
-from nodes.cli import home_option, json_option
 from nodes.link.errors import NodeError
 from protocols.link.errors import RemoteError
 from protocols.link.joincode import JoinCode, decode_joincode
@@ -21,15 +18,8 @@ from runtime.home import HomeError, marks_in
 from runtime.storage_errors import StorageError
 
 
-@click.command()
-@click.argument("code")
-@home_option
-@click.option("--http", metavar="HOST:PORT", help="Health and metrics. Default: 127.0.0.1:7610.")
 def join(code: str, home: Path, http: str | None) -> None:
-    """Join a network with the one-time CODE that its administrator gave you.
-
-    Safe to repeat: a join that was cut off is finished by the same command.
-    """
+    """Do ``wasl-node join``."""
     from nodes.link.identity import (  # noqa: PLC0415 - brings SQL
         IDENTITY,
         NodeKeys,
@@ -103,10 +93,8 @@ def _join(home: Path, code: JoinCode, keys: Any, address: HostPort) -> Any:
     return joined
 
 
-@click.command()
-@home_option
 def run(home: Path) -> None:
-    """Run the node in the foreground; SIGTERM stops it cleanly."""
+    """Do ``wasl-node run``."""
     from twisted.internet import reactor  # noqa: PLC0415 - installing it takes a third of a second
 
     from nodes.daemon import run as run_node  # noqa: PLC0415 - likewise
@@ -114,11 +102,8 @@ def run(home: Path) -> None:
     sys.exit(run_node(home, reactor))
 
 
-@click.command("check-config")
-@home_option
-@json_option
 def check_config(home: Path, as_json: bool) -> None:
-    """Check the settings and say everything that is wrong with them."""
+    """Do ``wasl-node check-config``."""
     try:
         node_home.load_settings(home)
     except SettingsError as error:

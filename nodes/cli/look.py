@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from config.fields import size_text
-from nodes.cli import home_option, json_option
 from nodes.cli.opened import OpenedNode, opened_node
 from nodes.cli.taking import write_message
 from nodes.gateways.naming import body_suffix
@@ -65,23 +64,15 @@ def _sent_text(sent: tracking.Sent) -> str:
     return "\n".join(cli.plain(line) for line in lines)
 
 
-@click.command()
-@click.argument("identifier", metavar="ID")
-@home_option
-@json_option
 def track(identifier: str, home: Path, as_json: bool) -> None:
-    """Show where message ID of ours is, with the time of each step."""
+    """Do ``wasl-node track``."""
     with opened_node(home) as node:
         sent = read(node.engine, lambda connection: tracking.find(connection, _id(identifier)))
     cli.facts(_sent_value(sent), as_json=as_json, text=lambda: _sent_text(sent))
 
 
-@click.command()
-@home_option
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
-@json_option
 def sent(home: Path, limit: int, as_json: bool) -> None:
-    """List what was sent lately, newest first."""
+    """Do ``wasl-node sent``."""
     with opened_node(home) as node:
         found = read(node.engine, lambda connection: tracking.latest(connection, limit))
     rows = [
@@ -114,12 +105,8 @@ def _files_value(files: Sequence[inbox.ReceivedFile | tracking.SentFile]) -> lis
     return [{"name": file.name, "size": file.size, "digest": file.digest.hex()} for file in files]
 
 
-@click.command("inbox")
-@home_option
-@click.option("--mailbox", help="Only this one.")
-@json_option
-def inbox_command(home: Path, mailbox: str | None, as_json: bool) -> None:
-    """List what arrived, oldest first."""
+def list_inbox(home: Path, mailbox: str | None, as_json: bool) -> None:
+    """Do ``wasl-node inbox``."""
     with opened_node(home) as node:
         recipient = None if mailbox is None else _own_address(node, mailbox)
         found = read(node.engine, lambda connection: inbox.listing(connection, recipient=recipient))
@@ -130,11 +117,6 @@ def inbox_command(home: Path, mailbox: str | None, as_json: bool) -> None:
     ]  # fmt: skip
     header = ("id", "received", "kind", "from", "to", "state", "files", "subject")
     cli.facts([_received_value(one) for one in found], as_json=as_json, text=lambda: cli.table(rows, header))
-
-
-def _mailbox_option(command: Callable[..., None]) -> Callable[..., None]:
-    text = "Which one, if it came to several."
-    return click.option("--mailbox", metavar="MAILBOX", help=text)(command)
 
 
 def _arrived(node: OpenedNode, raw: bytes, mailbox: str | None) -> inbox.Received:
@@ -157,13 +139,8 @@ def _own_address(node: OpenedNode, mailbox: str) -> str:
     return f"{mailbox}@{facility}"
 
 
-@click.command()
-@click.argument("identifier", metavar="ID")
-@home_option
-@_mailbox_option
-@json_option
 def show(identifier: str, home: Path, mailbox: str | None, as_json: bool) -> None:
-    """Show one message, received or sent: what is known about it, and its text."""
+    """Do ``wasl-node show``."""
     raw = _id(identifier)
     with opened_node(home) as node:
         value, body = _shown(node, raw, mailbox)
@@ -208,14 +185,8 @@ def _shown(node: OpenedNode, raw: bytes, mailbox: str | None) -> tuple[dict[str,
     return _received_value(received), inbox.read_body(received, node.home)
 
 
-@click.command()
-@click.argument("identifier", metavar="ID")
-@home_option
-@click.option("--into", required=True, type=click.Path(path_type=Path, file_okay=False), help="A directory.")
-@_mailbox_option
-@json_option
 def fetch(identifier: str, home: Path, into: Path, mailbox: str | None, as_json: bool) -> None:
-    """Write received message ID and its files into a directory; that counts as taken (processed)."""
+    """Do ``wasl-node fetch``."""
     raw = _id(identifier)
     with opened_node(home) as node:
         received = _arrived(node, raw, mailbox)
@@ -239,11 +210,8 @@ def _write(node: OpenedNode, received: inbox.Received, into: Path) -> list[Path]
         cli.fail(f"{into}: {error.strerror or error}; nothing was marked as taken")
 
 
-@click.command()
-@home_option
-@json_option
 def directory(home: Path, as_json: bool) -> None:
-    """List facilities, mailboxes and groups, as far as this node knows them."""
+    """Do ``wasl-node directory``."""
     with opened_node(home) as node:
         entries = read(node.engine, addressbook.entries)
     value = [
@@ -271,11 +239,8 @@ def directory(home: Path, as_json: bool) -> None:
     cli.facts(value, as_json=as_json, text=lambda: cli.table(rows, ("name", "state", "mailboxes", "title")))
 
 
-@click.command()
-@home_option
-@json_option
 def status(home: Path, as_json: bool) -> None:
-    """Say how this node is: what waits, whether the daemon runs, and the latest alarms."""
+    """Do ``wasl-node status``."""
     with opened_node(home) as node:
         waiting, oldest_ms = read(node.engine, tracking.queue_depth)
         connected = read(node.engine, lambda connection: facts.get(connection, facts.CONNECTED))

@@ -14,9 +14,8 @@ from sqlalchemy import Connection
 
 from config.fields import UnfitError, parse_address, size_text
 from nodes import home as node_home
-from nodes.cli import home_option, json_option
 from nodes.cli.opened import OpenedNode, opened_node
-from nodes.cli.outcome import STATES, wait
+from nodes.cli.outcome import wait
 from nodes.gateways.drafting import kind_of, patient_of, sender_of
 from nodes.link import addressbook, files, outbox
 from nodes.link.errors import Refused
@@ -24,47 +23,14 @@ from nodes.link.ids import id_text
 from protocols.hl7.header import read_header
 from protocols.hl7.priority import is_stat
 from protocols.link.envelope import FILE_KIND, Priority
-from runtime.cli import EXIT_NO_DAEMON, EXIT_USAGE, Duration, facts, fail, say
+from runtime.cli import EXIT_NO_DAEMON, EXIT_USAGE, facts, fail, say
 from runtime.transactions import read, transact
 
 BODY_BYTES: Final = 64 * 1024 * 1024
 
 
-@click.command()
-@home_option
-@click.option(
-    "--to", "recipients", multiple=True, required=True, metavar="MAILBOX@FACILITY", help="May repeat."
-)
-@click.option("--from", "sender", metavar="MAILBOX", help="Default: this facility's first mailbox.")
-@click.option("--id", "key", help="Your own key: sent again with the same content, it is the same message.")
-@click.option(
-    "--subject", help="Sealed; the hub does not see it. Default: the patient's name in the message."
-)
-@click.option("--patient", help="Sealed; the hub does not see it. Default: PID-3 of the message.")
-@click.option(
-    "--priority", type=click.Choice(["stat", "routine"]), help="Default: what the message says, else routine."
-)
-@click.option(
-    "--hl7", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
-    help="An HL7 message; - reads stdin.",
-)  # fmt: skip
-@click.option(
-    "--file", "paths", multiple=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="An attachment; may repeat.",
-)  # fmt: skip
-@click.option("--wait", type=click.Choice(list(STATES)), help="Wait until it is there.")
-@click.option(
-    "--timeout", type=Duration(or_none=True), default="24h", show_default=True, help="How long to wait."
-)
-@click.option(
-    "--valid-for", type=Duration(), help="How long it may take before it comes back. Default: the settings'."
-)
-@json_option
 def send(home: Path, **options: Any) -> None:
-    """Send an HL7 message, files, or both.
-
-    Prints the message's id. Without --wait the message is queued, safely, when this returns.
-    """
+    """Do ``wasl-node send``."""
     if options["hl7"] is None and not options["paths"]:
         fail("nothing to send: give --hl7 FILE, --file FILE, or both", EXIT_USAGE)
     if options["key"] == "":
