@@ -110,6 +110,9 @@ class Sending:
         self._again = True
         marks[priority] = rows[-1].seq
         for row in rows:
+            if sealing.message_digest(row.envelope, row.sealed) != row.digest:
+                spawn(self._set_aside(row), self._session.failed)
+                continue
             mine = [file for file in files if file.outbox_seq == row.seq] if row.files else []
             self._held.append(_Held(row, decode_envelope(row.envelope), mine))
 
@@ -222,6 +225,15 @@ class Sending:
         self._core.metrics.returned.inc()
         self._core.post.moved([row.id])
         self.wake()
+
+    async def _set_aside(self, row: Outgoing) -> None:
+        """Give back what this disk has spoiled: nobody could verify it, and it would hold up the rest."""
+        text = f"what this node keeps of message {row.id.hex()} is damaged; it was not sent: check the disk"
+        await self._session.alarm("damaged", text)
+        now_ms = self._core.clock.now_ms()
+        await self._core.database.write(lambda c: progress.returned(c, row.seq, "damaged", text, now_ms))
+        self._core.metrics.returned.inc()
+        self._core.post.moved([row.id])
 
     def busy(self, frame: f.Busy) -> None:
         """Wait, then say RESUME and begin again from the table."""

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from nodes.link import facts, files, outbox, tracking
+from nodes.link import facts, files, outbox, tables, tracking
 from nodes.link.trust import Trust
 from protocols.link import frames as f
 from protocols.link.envelope import Priority, State, decode_envelope, decode_message
@@ -328,3 +329,19 @@ def test_a_goodbye_in_the_middle_of_a_file_is_no_error(hub: HubEnd, caplog: pyte
     session.link.end(f.Goodbye.DONE)
     hub.turn()
     assert "session-failed" not in caplog.text
+
+
+@pytest.mark.parametrize("column", ["envelope", "sealed"])
+def test_a_message_that_the_disk_spoiled_comes_back_and_holds_up_nothing(hub: HubEnd, column: str) -> None:
+    spoiled, whole = put(hub, 2)
+    field = tables.outbox.c[column]
+    hub.station.do(
+        lambda c: c.execute(
+            update(tables.outbox).where(tables.outbox.c.id == spoiled).values({field: b"\xc1"})
+        )
+    )
+    wake(hub)
+    assert submitted(hub) == [whole]
+    assert hub.station.do(lambda c: tracking.find(c, spoiled)).reason == "damaged"
+    assert [code for _, code, _ in hub.station.do(lambda c: facts.latest_alarms(c, 9))] == ["damaged"]
+    assert hub.ended is None
