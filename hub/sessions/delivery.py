@@ -308,6 +308,7 @@ class Delivery:
             self._uses[identifier] -= 1
             if not self._uses[identifier]:
                 del self._uses[identifier], self._offered[identifier]
+                self._session.no_longer_offered(identifier)
 
     def damaged(self, attachment: bytes) -> None:
         """Return to its sender the message whose attachment cannot be read any more."""

@@ -282,7 +282,9 @@ class LinkSession:
         hello = f.decode_hello(handshake.read_message(message))
         self.phase = follow(self.phase, Step.HELLO_RECEIVED)
         self._handshake = handshake
-        self._flow = Flow(submit_window=self._window, deliver_window=hello.deliver_window)
+        # A node may bear more than this hub wants to hold unanswered in memory.
+        deliver_window = min(hello.deliver_window, limits.DELIVER_WINDOW)
+        self._flow = Flow(submit_window=self._window, deliver_window=deliver_window)
         events.append(HelloReceived(handshake.remote_static, hello, pattern is Pattern.IKPSK2))
 
     def _receive_welcome(self, events: list[LinkEvent]) -> None:
