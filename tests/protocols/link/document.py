@@ -103,7 +103,7 @@ LIMITS: Final = {
     "DETAIL_BYTES": "an application's answer, before it is padded and sealed",
     "RECEIPT_BYTES": "an encoded signed receipt",
     "SUBMIT_WINDOW": "what a hub offers in WELCOME, at most",
-    "DELIVER_WINDOW": "what a node offers in HELLO",
+    "DELIVER_WINDOW": "what a node offers in HELLO, and what a hub uses of a larger offer",
     "RECEIPT_WINDOW": "receipts, and likewise events, without an answer",
     "WINDOW_MAX": "any window that may be offered",
     "IDS_PER_FRAME": "ids in one ACCEPTED",
