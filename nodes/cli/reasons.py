@@ -18,6 +18,7 @@ SENTENCES: Final = {
     "no-file": "the hub does not have an attachment",
     "id-conflict": "its id was used before with another content",
     "bad-attachment": "an attachment is not what was announced",
+    "damaged": "this node's disk has spoiled it, and it was not sent: send it again",
     "file-lost": "this node cannot read its own sealed file any more: send it again",
     "no-key": "the recipient had no key of this facility that is valid: it has to renew its credential",
     "wrong-key": "it was sealed for keys that the recipient's node does not hold",
