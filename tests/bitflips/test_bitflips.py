@@ -109,7 +109,7 @@ def payload(rested: Rested, file: str, sql: str, at: int) -> Damage:
     [
         ("chu-oran/node.db", "SELECT body FROM inbox WHERE key = 'inbox-0'", "as it arrived any more"),
         ("hub/hub.db", "SELECT message FROM spool ORDER BY seq LIMIT 1", "alarm: "),
-        ("chu-alger/node.db", "SELECT sealed FROM outbox WHERE key = 'outbox-0'", "alarm: bad-signature"),
+        ("chu-alger/node.db", "SELECT sealed FROM outbox WHERE key = 'outbox-0'", "alarm: damaged"),
         ("chu-alger/node.db", "SELECT envelope FROM outbox WHERE key = 'outbox-0'", ""),
     ],
 )

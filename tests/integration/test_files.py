@@ -39,7 +39,7 @@ def test_awkward_sizes_arrive_whole(transfer: Transfer, tmp_path: Path) -> None:
     listed = transfer.recipient.ask("inbox", "--mailbox", "labo")[0]["attachments"]
     assert [file["size"] for file in listed] == list(SIZES)
     into = tmp_path / "fetched"
-    transfer.recipient.ask("fetch", sent["id"], "--into", into)
+    transfer.recipient.ask("fetch", sent["id"], "--mailbox", "cardio", "--into", into)
     fetched = [(into / path.name).read_bytes() for path, _ in made]
     assert [hashlib.sha256(data).digest() for data in fetched] == [digest for _, digest in made]
 

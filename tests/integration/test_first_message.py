@@ -40,9 +40,10 @@ def test_sent_delivered_shown_fetched_processed(running: Network, letter: Path, 
         "--priority", "stat", "--hl7", letter, "--file", scan, "--wait", "delivered", "--timeout", "20s",
         "--valid-for", "2d", "--json",
     )  # fmt: skip
-    assert (ran.code, ran.err) == (0, "")
     sent = ran.json()
-    assert sent.keys() == {"id", "state"}
+    assert (ran.code, ran.err) == (0, f"Queued as {sent['id']}.\n")
+    assert sent.keys() == {"id", "state", "recipients"}
+    assert sent["recipients"] == [{"recipient": TO, "state": "delivered", "reason": None}]
     assert sent["state"] == "delivered"
 
     found = [one for one in oran.ask("inbox", "--mailbox", "cardio") if one["id"] == sent["id"]]

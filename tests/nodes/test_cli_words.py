@@ -152,10 +152,13 @@ def test_waiting_says_that_the_hub_refuses_this_node(node: Node, hl7: str) -> No
 
 def test_ctrl_c_stops_the_waiting_and_leaves_the_id(node: Node, hl7: str) -> None:
     command = [sys.executable, "-m", "nodes", "send", "--home", str(node.home), "--to", TO, "--hl7", hl7]
+    # A shell's background job ignores SIGINT, and so would all that it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with (
         Running(node, news()),
         subprocess.Popen([*command, "--wait", "delivered"], stderr=subprocess.PIPE, text=True) as sending,
     ):
+        signal.signal(signal.SIGINT, before)
         assert sending.stderr is not None
         first = sending.stderr.readline()
         sending.send_signal(signal.SIGINT)
