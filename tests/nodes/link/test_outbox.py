@@ -339,3 +339,32 @@ Q, A, D, P, R, X = (
 )
 def test_the_state_of_the_whole(states: tuple[State, ...], whole: State) -> None:
     assert tracking.overall(states) is whole
+
+
+def test_puts_of_one_batch_know_each_other(station: Station) -> None:
+    """The same key in one commit: the same message, or a conflict, and the others are not touched."""
+    wanted = [
+        draft(station, b"MSH|a", key="k"),
+        draft(station, b"MSH|a", key="k"),
+        draft(station, b"MSH|b", key="k"),
+        draft(station, b"MSH|c", recipients=("nobody@chu-oran",)),
+        draft(station, b"MSH|d"),
+    ]
+    first, again, other, unknown, last = station.do(
+        lambda c: outbox.put_all(c, [(one, EPOCH_MS) for one in wanted])
+    )
+    assert isinstance(first, Put)
+    assert again == replace(first, fresh=False)
+    assert isinstance(other, KeyConflict)
+    assert isinstance(unknown, UnknownRecipient)
+    assert isinstance(last, Put)
+    assert [sent.id for sent in station.do(lambda c: tracking.latest(c, 9))] == [last.id, first.id]
+
+
+def test_a_number_of_the_outbox_is_given_out_once(station: Station) -> None:
+    """Numbers say what a session may have submitted: one that came back would lie."""
+    put(station, draft(station, b"MSH|a"))
+    station.do(lambda c: c.execute(tables.outbox.delete()))
+    done = put(station, draft(station, b"MSH|b"))
+    row, _ = envelope_of(station, done)
+    assert row.seq == 2
