@@ -167,11 +167,14 @@ class Delivery:
         rows = await self._hub.database.read(
             lambda connection: self._hub.sql.queue(connection, facility, int(priority), after, ROWS_PER_READ)
         )
-        set_back = self._after[priority] != after
-        self._caught_up[priority] = not rows and not set_back and priority not in self._missed
+        if self._after[priority] != after:
+            # Set back meanwhile: these may not overtake the rows that were left out, and are read again.
+            self._again = True
+            return
+        self._caught_up[priority] = not rows and priority not in self._missed
         if not self._caught_up[priority]:
             self._again = True
-        if rows and not set_back:
+        if rows:
             self._after[priority] = rows[-1].seq
         # What was answered while this was read is no longer in the table.
         self._dispatch([row for row in rows if row.seq not in self._released], priority)
