@@ -95,10 +95,8 @@ class Commits:
         stat = sum(entry.priority for entry in done.fresh)
         hub.metrics.accepted[Priority.ROUTINE].inc(len(done.fresh) - stat)
         hub.metrics.accepted[Priority.STAT].inc(stat)
-        if done.news:
-            hub.metrics.outcomes["returned"].inc(len(done.news))
         self._hand_queued(done)
-        self._tell(done.news, counted=True)
+        self._tell(done.news)
 
     def _hand_queued(self, done: Acceptance) -> None:
         if not done.queued:
@@ -120,12 +118,11 @@ class Commits:
         crash.reached("hub-concluded")
         self._tell(news)
 
-    def _tell(self, news: list[News], *, counted: bool = False) -> None:
+    def _tell(self, news: list[News]) -> None:
         if not news:
             return
-        if not counted:
-            for state, count in Counter(one.state for one in news).items():
-                self._hub.metrics.outcomes[state.name.lower()].inc(count)
+        for state, count in Counter(one.state for one in news).items():
+            self._hub.metrics.outcomes[state.name.lower()].inc(count)
         alone = news[0].seq - 1 == self._last_event
         self._last_event = news[-1].seq
         if not alone:

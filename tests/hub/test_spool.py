@@ -229,6 +229,22 @@ def test_a_recipient_may_speak_only_of_what_went_to_it(connection: Connection, s
     assert {facility for _, _, facility in known} == {"chu-alger"}
 
 
+def test_recipients_may_speak_of_more_at_once_than_one_query_takes(
+    connection: Connection, sql: SpoolSql
+) -> None:
+    """The receipts of all sessions come together: how many they are has no bound of its own."""
+    last = 2 * store.IDS_PER_QUERY + 7
+    sql.accept(connection, [entry(1, ORAN, SUD), entry(last, ORAN)], EPOCH_MS)
+    delivered(sql, connection, 1)
+    pairs = [(message_id(number), ORAN) for number in range(last + 1)] + [(message_id(1), SUD)]
+    known = store.may_speak_of(connection, pairs)
+    assert known >= {
+        (message_id(1), ORAN, "chu-alger"), (message_id(1), SUD, "chu-alger"),
+        (message_id(last), ORAN, "chu-alger"),
+    }  # fmt: skip
+    assert {identifier for identifier, _, _ in known} == {message_id(1), message_id(last)}
+
+
 def test_one_facilitys_id_gives_no_word_on_anothers(connection: Connection, sql: SpoolSql) -> None:
     sql.accept(connection, [entry(1, ORAN), entry(1, SUD, sender="accueil@clinique-sud")], EPOCH_MS)
     known = store.may_speak_of(connection, [(message_id(1), ORAN)])
