@@ -19,7 +19,8 @@ from functools import lru_cache
 from typing import Final
 
 from protocols.hl7 import charsets
-from protocols.hl7.build import SegmentFields, build
+from protocols.hl7.build import SegmentFields, build, build_fields
+from protocols.hl7.encoding import Delimiters
 from protocols.hl7.er7 import Message
 from protocols.hl7.errors import MalformedMessage
 from protocols.hl7.header import Header, read_header
@@ -31,10 +32,14 @@ MAX_TEXT_CHARACTERS: Final = 250
 #: Version that an acknowledgement claims where the message claims none.
 FALLBACK_VERSION: Final = "2.5"
 
-_BARE_SEGMENTS: Final = frozenset({"MSH", "MSA", "ERR", "SFT", "UAC", "NTE"})
-_BARE_TYPES: Final = frozenset({"ACK", "MCF", ""})
 _VERSION: Final = re.compile(r"(\d{1,2})\.(\d{1,2})(?:\.(\d{1,2}))?")
 _MSH_18: Final = 18
+_ECHOED: Final = (3, 4, 5, 6, 9, 11, 12, _MSH_18)
+"""The fields of a message's MSH that its answer's MSH is made of."""
+_CACHED_WISHES: Final = 256
+_NOT_SAID: Final = dict.fromkeys([*range(0x09), *range(0x0A, 0x20), 0x7F])
+"""What :mod:`protocols.hl7.build` leaves out of every value: it would break the framing."""
+_CACHED_HEADERS: Final = 1_024
 
 
 class ErrorCode(Enum):
@@ -116,7 +121,11 @@ class AcknowledgementMode:
     @classmethod
     def from_header(cls, header: Header) -> "AcknowledgementMode":
         """Read MSH-15 and MSH-16."""
-        return _mode(header.accept_ack, header.application_ack)
+        return _mode_of(header.delimiters, header.raw(15), header.raw(16))
+
+    def anything_due(self) -> bool:
+        """Whether any outcome is to be acknowledged at all."""
+        return any(self.accept_ack_due(outcome) or self.application_ack_due(outcome) for outcome in Outcome)
 
     @property
     def enhanced(self) -> bool:
@@ -134,7 +143,12 @@ class AcknowledgementMode:
         return f"A{outcome.value}" if self.application.wants(outcome) else None
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=_CACHED_WISHES)
+def _mode_of(delimiters: Delimiters, accept: bytes, application: bytes) -> AcknowledgementMode:
+    said = Header(delimiters, (*[b""] * 14, accept, application))
+    return _mode(said.accept_ack, said.application_ack)
+
+
 def _mode(accept: str, application: str) -> AcknowledgementMode:
     if not accept and not application:
         return AcknowledgementMode(None, AcknowledgementCondition.ALWAYS)
@@ -167,32 +181,48 @@ def build_ack(
     """
     if code not in ACK_CODES:
         raise ValueError(f"acknowledgement code {code!r} must be one of {', '.join(sorted(ACK_CODES))}")
-    version = _version(header.version)
+    now = now if isinstance(now, str) else timestamp(now)
     text = text[:MAX_TEXT_CHARACTERS]
-    label = header.raw(_MSH_18)
-    segments: list[SegmentFields] = [
-        (
-            "MSH",
-            header.raw(5),
-            header.raw(6),
-            header.raw(3),
-            header.raw(4),
-            now if isinstance(now, str) else timestamp(now),
-            "",
-            _ack_type(header, version),
-            control_id,
-            header.raw(11) or "P",
-            header.raw(12) or FALLBACK_VERSION,
-            *([""] * 5 + [label] if label else []),
-        ),
-        ("MSA", code, header.control_id_bytes, text),
-    ]
+    kept = header.delimiters, tuple(map(header.raw, _ECHOED))
+    parts, codec = _ack_header(*kept)
+    moment, ours = build_fields(now, control_id, delimiters=header.delimiters, codec=codec)
+    mark = header.delimiters.field
+    msh = mark.join((parts[0], moment, parts[1], ours, parts[2])).rstrip(mark)
+    segments: list[SegmentFields] = [("MSA", code, header.control_id_bytes, text)]
     if error is not None:
-        segments.append(_err(error, text) if version >= (2, 5) else _err_before_2_5(error))
+        recent = _version(header.version) >= (2, 5)
+        segments.append(_err(error, text) if recent else _err_before_2_5(error))
+    return msh + b"\r" + build(*segments, delimiters=header.delimiters, codec=codec)
+
+
+@lru_cache(maxsize=_CACHED_HEADERS)
+def _ack_header(delimiters: Delimiters, echoed: tuple[bytes, ...]) -> tuple[tuple[bytes, bytes, bytes], str]:
+    """Return what stands before, between and behind MSH-7 and MSH-10 of an answer, and its Python codec."""
+    fields = [b""] * _MSH_18
+    for number, value in zip(_ECHOED, echoed, strict=True):
+        fields[number - 1] = value
+    header = Header(delimiters, tuple(fields))
+    label = header.raw(_MSH_18)
     codec = charsets.codec_for(next(iter(header.character_sets), "")) or "utf-8"
     if codec.startswith("utf-"):
         codec = "utf-8"
-    return build(*segments, delimiters=header.delimiters, codec=codec)
+    msh: SegmentFields = (
+        "MSH",
+        header.raw(5),
+        header.raw(6),
+        header.raw(3),
+        header.raw(4),
+        "",
+        "",
+        _ack_type(header, _version(header.version)),
+        "",
+        header.raw(11) or "P",
+        header.raw(12) or FALLBACK_VERSION,
+        *([""] * 5 + [label] if label else []),
+    )
+    mark = delimiters.field
+    made = build(msh, delimiters=delimiters, codec=codec).removesuffix(b"\r").split(mark)
+    return (mark.join(made[:6]), mark.join(made[7:9]), mark.join(made[10:])), codec
 
 
 def timestamp(now: datetime) -> str:
@@ -233,17 +263,13 @@ def _err(error: ErrorLocation, text: str) -> SegmentFields:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """Somebody's answer. ``control_id`` is MSA-2 as text: compare it with the request's MSH-10.
-
-    ``is_application_response`` tells an answer with content (ORL, RSP, …), which is a message of
-    its own to be passed on, from a bare acknowledgement.
-    """
+    """Somebody's answer. ``control_id`` is MSA-2 as text: compare it with the request's MSH-10."""
 
     code: str
     control_id: str
+    control_id_bytes: bytes
     text: str
     header: Header
-    is_application_response: bool
 
     @property
     def positive(self) -> bool:
@@ -260,9 +286,19 @@ class Acknowledgement:
         """AR or CR: refused for the state that the receiver is in; the same message may be sent again."""
         return self.code.endswith("R")
 
-    def answers(self, control_id: str) -> bool:
-        """Whether this is the answer to the message with that MSH-10; blanks at the ends don't count."""
-        return self.control_id.strip() == control_id.strip()
+    def answers(self, control_id: str, control_id_bytes: bytes = b"") -> bool:
+        """Whether this is the answer to the message with that MSH-10, as text or as the bytes that came.
+
+        Blanks at the ends and control characters don't count: an answer cannot carry the latter. Without a
+        declared charset a text may be read differently in the message and in its answer; bytes may not.
+        """
+        said, asked = (one.translate(_NOT_SAID).strip() for one in (self.control_id, control_id))
+        if said == asked:
+            return True
+        said_bytes, asked_bytes = (
+            one.translate(None, bytes(_NOT_SAID)).strip() for one in (self.control_id_bytes, control_id_bytes)
+        )
+        return bool(asked_bytes) and said_bytes == asked_bytes
 
 
 def read_ack(raw: bytes) -> Acknowledgement:
@@ -289,8 +325,7 @@ def read_ack(raw: bytes) -> Acknowledgement:
     return Acknowledgement(
         code=code,
         control_id=message.text(message.raw("MSA-2")),
+        control_id_bytes=message.raw("MSA-2"),
         text=text[:MAX_TEXT_CHARACTERS],
         header=header,
-        is_application_response=header.message_code not in _BARE_TYPES
-        and any(segment.name not in _BARE_SEGMENTS for segment in message.segments),
     )

@@ -31,6 +31,11 @@ def build(*segments: SegmentFields, delimiters: Delimiters = STANDARD, codec: st
     return b"".join(_segment(fields, delimiters, codec) + b"\r" for fields in segments)
 
 
+def build_fields(*texts: str, delimiters: Delimiters = STANDARD, codec: str = "utf-8") -> list[bytes]:
+    """Return texts as they stand in fields, one subcomponent each."""
+    return [_value(text, delimiters, codec) for text in texts]
+
+
 def _segment(fields: SegmentFields, marks: Delimiters, codec: str) -> bytes:
     name, rest = fields[0], fields[1:]
     if not isinstance(name, str) or len(name) != _NAME_LENGTH or not (name.isascii() and name.isalnum()):

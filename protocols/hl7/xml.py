@@ -10,7 +10,7 @@ Kept both ways: every value, its place, formatting escapes (``<escape V=".br"/>`
 XML has no place for it: trailing empty fields, the bytes' own character set (written again by
 MSH-18 where that can express the text, else UTF-8, saying so in MSH-18), how line ends were written.
 
-XML comes from strangers: no document type, no entities, no network, bounded size, depth and count.
+XML comes from strangers: :mod:`protocols.cda.xml` reads it.
 """
 
 import re
@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from lxml import etree
 
+from protocols.cda import xml as safe
 from protocols.errors import RemoteProtocolError
 from protocols.hl7 import charsets
 from protocols.hl7.build import Field, SegmentFields, build
@@ -34,6 +35,7 @@ MAX_ELEMENTS: Final = 500_000
 #: Numbers of fields and components in element names.
 MAX_NUMBER: Final = 999
 
+_BOUNDS: Final = safe.Bounds(size_bytes=MAX_XML_BYTES, tags=2 * MAX_ELEMENTS)
 _SEGMENT: Final = re.compile(r"[A-Za-z][A-Za-z0-9]{2}")
 _NUMBERED: Final = re.compile(r"[A-Za-z][\w.]*?\.(\d{1,4})")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,31}")
@@ -165,28 +167,10 @@ def from_xml(data: bytes) -> bytes:
 
 
 def _parse(data: bytes) -> Any:
-    if len(data) > MAX_XML_BYTES:
-        raise MalformedXml(f"{len(data)} bytes of XML; at most {MAX_XML_BYTES} are accepted")
-    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
-        raise MalformedXml("a document type or entity declaration is not allowed")
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
     try:
-        root: Any = etree.fromstring(data, parser)
-    except (etree.XMLSyntaxError, ValueError) as problem:
-        raise MalformedXml(f"not well-formed XML: {problem}"[:300]) from problem
-    if root.getroottree().docinfo.doctype:
-        raise MalformedXml("a document type declaration is not allowed")
-    for count, _ in enumerate(root.iter(), start=1):
-        if count > MAX_ELEMENTS:
-            raise MalformedXml(f"more than {MAX_ELEMENTS} elements")
-    return root
+        return safe.parse(data, _BOUNDS)
+    except safe.MalformedXml as fault:
+        raise MalformedXml(str(fault)) from fault
 
 
 def _is_element(node: Any) -> bool:

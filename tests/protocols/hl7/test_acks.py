@@ -94,6 +94,23 @@ def test_control_characters_of_the_message_cannot_reach_the_answers_framing() ->
     frame(build_ack(read_header(raw), "AA", now=NOW, control_id="1"))
 
 
+def test_an_answer_fits_though_it_cannot_carry_what_stood_in_the_control_id() -> None:
+    header = read_header(b"MSH|^~\\&|a|b|c|d|2026||ADT^A01|\x00I\x00D\x001\x7f|P|2.5\r")
+    ack = read_ack(build_ack(header, "AA", now=NOW, control_id="1"))
+    assert ack.control_id == "ID1"
+    assert ack.answers(header.control_id)
+    assert not ack.answers("\x00I\x00D\x002")
+
+
+def test_an_id_that_is_read_in_another_charset_is_known_by_its_bytes() -> None:
+    """Nothing declares a charset, and the bytes of the whole answer suggest another than MSH-10 by itself."""
+    header = read_header(b"MSH|^~\\&|labo|car\x8bio|c|d|2026||ADT^A01|2.\xc2\x80\x00ZZ|P|2.5\r")
+    ack = read_ack(build_ack(header, "AA", now=NOW, control_id="1"))
+    assert not ack.answers(header.control_id)
+    assert ack.answers(header.control_id, header.control_id_bytes)
+    assert not ack.answers("3", b"3")
+
+
 def test_an_unknown_code_is_our_own_mistake() -> None:
     with pytest.raises(ValueError, match="must be one of"):
         build_ack(read_header(request()), "OK", now=NOW, control_id="1")
@@ -153,7 +170,6 @@ def test_odd_acks_are_understood(name: str) -> None:
     assert answer.code == code
     assert answer.answers("ID1")
     assert not answer.answers("ID2")
-    assert not answer.is_application_response
 
 
 @pytest.mark.parametrize(
@@ -168,11 +184,6 @@ def test_odd_acks_are_understood(name: str) -> None:
 def test_what_is_no_answer_is_refused(raw: bytes) -> None:
     with pytest.raises(MalformedMessage):
         read_ack(raw)
-
-
-def test_an_answer_with_content_is_told_apart() -> None:
-    raw = b"MSH|^~\\&|a|b|c|d|2026||ORL^O22^ORL_O22|9|P|2.5\rMSA|AA|ID1\rPID|1\rORC|OK\r"
-    assert read_ack(raw).is_application_response
 
 
 def test_codes_say_what_to_do() -> None:
