@@ -7,10 +7,12 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input --quiet
 RUNS := $(VENV)/.wasl-runs
 TESTS := $(VENV)/.wasl-tests
+BENCH := $(VENV)/.wasl-bench
+RELEASE := $(VENV)/.wasl-release
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check torture clean
+.PHONY: help setup demo test check pictures bench torture lock audit sbom deb bundle trial site clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -29,18 +31,58 @@ check: $(TESTS) ## check format, lint, types and imports
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
 
-torture: $(TESTS) ## run the long fault campaigns
-	$(PY) -m tests.torture
+pictures: $(TESTS) ## draw the pictures of the desk that the documents show again (Chromium, fonts-noto-core)
+	$(PY) -m tests.browser.pictures
+
+bench: $(BENCH) ## measure everything, beside others that are installed, and redraw docs/performance.md
+	$(PY) -m benchmarks all
+
+torture: $(TESTS) ## run fault campaigns in rounds for an hour (MINUTES=N)
+	$(PY) -m tests.torture --minutes $(or $(MINUTES),60)
+
+lock: $(RELEASE) ## write requirements.lock: requirements.txt with the hash of every file
+	@{ echo "# requirements.txt with the hash of every file that may be installed. Made by \`make lock\`; never edit it."; \
+	  $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	    requirements.txt; } > requirements.lock.new
+	@mv requirements.lock.new requirements.lock
+
+audit: $(RELEASE) ## ask which locked packages have known holes; skipped with its reason if nobody can be asked
+	$(PY) -m release.audit || [ $$? = 3 ]
+
+sbom: $(RELEASE) ## write the bill of materials, dist/wasl.cdx.json (CycloneDX)
+	@mkdir -p dist
+	$(VENV)/bin/cyclonedx-py requirements --output-reproducible --of JSON -o dist/wasl.cdx.json requirements.lock
+
+deb: $(RUNS) ## build the Debian package into dist/
+	$(PY) -m release.debian
+
+bundle: $(RUNS) ## build the offline bundle for intranets into dist/
+	$(PY) -m release.bundle
+
+trial: $(RUNS) ## follow docs/install.md on three empty Debians under systemd (root, debootstrap, systemd-nspawn)
+	$(PY) -m release.trial
+
+site: $(RELEASE) ## build the documents as a site into site/; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 clean: ## remove .venv, caches and build products (never an active virtual environment)
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RELEASE): requirements-release.txt $(RUNS)
+	$(PIP) install -r requirements-release.txt
+	@touch $@
+
+$(BENCH): requirements-bench.txt $(TESTS)
+	$(PIP) install -r requirements-bench.txt
+	@touch $@
 
 $(TESTS): requirements-test.txt $(RUNS)
 	$(PIP) install -r requirements-test.txt
 	@touch $@
 
 $(RUNS): requirements.txt setup.py pyproject.toml | $(PY)
+	@echo "installing into $(VENV): two or three minutes, with what the tests need"
 	$(PIP) install -r requirements.txt
 	$(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@

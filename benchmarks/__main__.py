@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("hub", "path", "mllp")
-"""Modules beside this one, each with ``main(arguments) -> exit code``."""
+BENCHMARKS = {
+    name: name for name in ("hub", "path", "mllp", "parts", "idle", "files", "growth", "peers", "desk")
+}
+"""What can be typed, and the modules beside this one, each with ``main(arguments) -> exit code``."""
+BENCHMARKS["all"] = "suite"
 
 
 def main() -> int:
@@ -15,7 +18,7 @@ def main() -> int:
     if name not in BENCHMARKS:
         print(f"usage: python -m benchmarks {{{'|'.join(BENCHMARKS)}}} [OPTIONS]", file=sys.stderr)
         return 2
-    return int(import_module(f"benchmarks.{name}").main(options))
+    return int(import_module(f"benchmarks.{BENCHMARKS[name]}").main(options))
 
 
 if __name__ == "__main__":

@@ -150,13 +150,22 @@ class Load:
             self._done.set_result(None)
 
 
-async def measure(place: Place, daemon: Daemon, *, messages: int, under_way: int, pairs: int) -> Result:
+async def measure(
+    place: Place,
+    daemon: Daemon,
+    *,
+    messages: int,
+    under_way: int,
+    pairs: int,
+    warm_up: int = WARM_UP_MESSAGES,
+    steady_s: float = STEADY_S,
+) -> Result:
     """Run the load; the floor is taken before and after, because these machines change their speed."""
     load = Load(place, pairs)
     await connect(place, [*load.receivers, *load.senders])
-    await load.saturate(WARM_UP_MESSAGES, under_way)
+    await load.saturate(warm_up, under_way)
     load.forget()
-    steady = await load.steady(STEADY_RATE, STEADY_S)
+    steady = await load.steady(STEADY_RATE, steady_s)
     accepted = [one for sender in load.senders for one in sender.accepted_s]
     load.forget()
     floors = [floor()]
@@ -187,6 +196,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--messages", type=int, default=SATURATION_MESSAGES)
     parser.add_argument("--under-way", type=int, default=UNDER_WAY, help="messages under way for each sender")
     parser.add_argument("--pairs", type=int, default=PAIRS, help="senders, and as many receivers")
+    parser.add_argument("--warm-up", type=int, default=WARM_UP_MESSAGES, help="messages that do not count")
+    parser.add_argument("--steady-s", type=float, default=STEADY_S, help=f"seconds at {STEADY_RATE}/s")
     parser.add_argument("--database", help="the hub's database URL; default SQLite in its home")
     parser.add_argument("--wait", action="store_true", help="print the hub's process id, for a profiler")
     options = parser.parse_args(arguments)
@@ -198,7 +209,13 @@ def main(arguments: Sequence[str]) -> int:
             if options.wait:
                 print(f"hub process {daemon.pid}", file=sys.stderr)
             work = measure(
-                place, daemon, messages=options.messages, under_way=options.under_way, pairs=options.pairs
+                place,
+                daemon,
+                messages=options.messages,
+                under_way=options.under_way,
+                pairs=options.pairs,
+                warm_up=options.warm_up,
+                steady_s=options.steady_s,
             )
             result = asyncio.run(work)
     if options.json:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from benchmarks.place import Member, Place
 from protocols.link import frames as f
-from protocols.link import limits
+from protocols.link import limits, payloads
 from protocols.link.envelope import (
     Envelope,
     Priority,
@@ -66,18 +66,23 @@ class Letters:
         return message[start : start + limits.ID_BYTES]
 
 
+def node_session(place: Place, member: Member) -> LinkSession:
+    """Return a member's end of a link, its first packet ready."""
+    return LinkSession.node(
+        static=member.key,
+        hub_key=place.key.link.public,
+        hub_name=place.name,
+        hello=payloads.Hello("light/1", now_ms(), limits.DELIVER_WINDOW),
+        now_ms=now_ms,
+    )
+
+
 class LightNode(asyncio.Protocol):
     """One connection to the hub; frames go to ``heard``."""
 
-    def __init__(self, place: Place, member: Member) -> None:
+    def __init__(self, session: LinkSession) -> None:
         self.opened = asyncio.get_running_loop().create_future()
-        self.session = LinkSession.node(
-            static=member.key,
-            hub_key=place.key.link.public,
-            hub_name=place.name,
-            hello=f.Hello("light/1", now_ms(), limits.DELIVER_WINDOW),
-            now_ms=now_ms,
-        )
+        self.session = session
         self._transport: Any = None
         self._flushing = False
 
@@ -125,7 +130,7 @@ class Sender(LightNode):
     """Keeps ``under_way`` messages between SUBMIT and the news of their delivery."""
 
     def __init__(self, place: Place, member: Member, recipient: str) -> None:
-        super().__init__(place, member)
+        super().__init__(node_session(place, member))
         self.letters = Letters(member.facility, recipient)
         self.queue: deque[bytes] = deque()
         self.under_way = 0
@@ -169,7 +174,7 @@ class Receiver(LightNode):
     """Takes everything at once."""
 
     def __init__(self, place: Place, member: Member, sender: str) -> None:
-        super().__init__(place, member)
+        super().__init__(node_session(place, member))
         self._letters = Letters(sender, member.facility)
         receipt = Receipt(
             1,

@@ -62,13 +62,13 @@ async def _talk(port: int, count: Count, until_s: float, pair: tuple[str, str]) 
 
 
 async def measure(
-    port: int, connections: int, count: Count, pair: tuple[str, str]
+    port: int, connections: int, count: Count, pair: tuple[str, str], seconds: float = SECONDS
 ) -> tuple[float, list[float]]:
     """Return messages a second and the times of the answers."""
-    for seconds in (WARM_UP_S, SECONDS):
+    for lasting_s in (WARM_UP_S, seconds):
         count.times_s.clear()
         began_s = time.perf_counter()
-        until_s = began_s + seconds
+        until_s = began_s + lasting_s
         await asyncio.gather(*(_talk(port, count, until_s, pair) for _ in range(connections)))
         took_s = time.perf_counter() - began_s
     return len(count.times_s) / took_s, count.times_s
@@ -78,6 +78,7 @@ def main(arguments: Sequence[str]) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks mllp", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one object")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of each number of connections")
     parser.add_argument("--wait", action="store_true", help="print the node's process id, for a profiler")
     options = parser.parse_args(arguments)
     os.sched_setaffinity(0, {LOAD_CORE})
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str]) -> int:
             for connections in CONNECTIONS:
                 before = daemon.cpu_s, count.number
                 pair = node.facility, other.facility
-                rate, times_s = asyncio.run(measure(node.mllp, connections, count, pair))
+                rate, times_s = asyncio.run(measure(node.mllp, connections, count, pair, options.seconds))
                 cpu_s, number = daemon.cpu_s - before[0], count.number - before[1]
                 rows.append(
                     {

@@ -116,7 +116,7 @@ class Load:
             await asyncio.sleep(0.01)
 
 
-async def measure(folder: Path, messages: int) -> dict[str, float]:
+async def measure(folder: Path, messages: int, warm_up: int, steady_s: float) -> dict[str, float]:
     """Run the network and the load."""
     local = LocalSystem()
     (taking,) = free_ports(1)
@@ -128,13 +128,13 @@ async def measure(folder: Path, messages: int) -> dict[str, float]:
         hub = running.enter_context(Daemon.of_hub(place))
         daemons = [hub, *(running.enter_context(Daemon.of_node(node)) for node in (one, other))]
         load = Load(one.mllp, local, (one.facility, other.facility))
-        await load.burst(WARM_UP)
+        await load.burst(warm_up)
         cpu_s = [daemon.cpu_s for daemon in daemons]
         seconds = await load.burst(messages)
         used = [
             (daemon.cpu_s - before) / messages * 1e6 for daemon, before in zip(daemons, cpu_s, strict=True)
         ]
-        steady = await load.steady(STEADY_RATE, STEADY_S)
+        steady = await load.steady(STEADY_RATE, steady_s)
         server.close()
     return {
         "messages_per_s": round(messages / seconds),
@@ -152,9 +152,11 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks path", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one object")
     parser.add_argument("--messages", type=int, default=MESSAGES)
+    parser.add_argument("--warm-up", type=int, default=WARM_UP, help="messages that do not count")
+    parser.add_argument("--steady-s", type=float, default=STEADY_S, help=f"seconds at {STEADY_RATE}/s")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="wasl-bench-") as folder:
-        result = asyncio.run(measure(Path(folder), options.messages))
+        result = asyncio.run(measure(Path(folder), options.messages, options.warm_up, options.steady_s))
     if options.json:
         print(json.dumps(result))
     else:

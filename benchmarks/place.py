@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from crypto.keys import LinkPrivateKey, SealingPrivateKey, SigningPrivateKey
 from hub import home as hub_home
 from hub.directory import service
 from hub.directory import store as directory
+from hub.keys import HubKeys
 from runtime import migrations
 from runtime.transactions import transact
 
@@ -47,7 +49,7 @@ class Place:
     port: int
     http: int
     name: str
-    key: hub_home.HubKeys
+    key: HubKeys
     members: tuple[Member, ...]
 
 
@@ -102,6 +104,28 @@ def percentile(values: Sequence[float], share: float) -> float:
     """Return the value below which ``share`` percent of ``values`` lie."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))]
+
+
+SPARE_FILES = 500
+
+
+def open_many_files(connections: int) -> None:
+    """Let this process, and what it starts, hold so many connections; ends the benchmark if it may not."""
+    needed = connections + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < needed:
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            raise SystemExit(
+                f"{needed} open files are needed and {hard} allowed: ulimit -Hn {needed}, as root"
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def say(facts: Mapping[str, object]) -> None:
+    """Print one figure a line."""
+    for name, value in facts.items():
+        shown = f"{value:,}" if isinstance(value, (int, float)) else str(value)
+        print(f"{name:<26} {shown:>14}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ says what would be right. The command line uses the same parsers, so ``--valid-f
 import ipaddress
 import re
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 MAX_NAME_CHARACTERS = 63
 """Length of a facility or mailbox id, as of a DNS label."""
@@ -34,6 +35,7 @@ _SIZE = re.compile(r"([0-9]{1,15}) ?([kKMGT]?i?B)")
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _KIND = re.compile(r"(?:[A-Z0-9_]{1,20}|\*)(?:\^(?:[A-Z0-9_]{1,20}|\*)){0,2}")
 _NAME_PATTERN = re.compile(r"[a-z0-9*][a-z0-9.*-]{0,62}")
+_ORIGIN = re.compile(r"https?://[a-z0-9]([a-z0-9.\-]{0,251}[a-z0-9])?(:[0-9]{1,5})?")
 _HEADER_PATTERN = re.compile(r"[ -~\u00a0-\uffff]{1,180}")
 
 
@@ -199,4 +201,20 @@ def parse_database_url(text: str) -> str:
     """Return a database URL: ``sqlite:///PATH`` or ``postgresql+psycopg://...``."""
     if not text.startswith(("sqlite:///", "postgresql+psycopg://")) or not text.isprintable():
         raise UnfitError('needs "sqlite:///PATH" or "postgresql+psycopg://USER@HOST/NAME"')
+    return text
+
+
+def parse_origin(text: str) -> str:
+    """Return where browsers reach a site: a scheme, a host and perhaps a port, nothing behind them."""
+    if not _ORIGIN.fullmatch(text):
+        raise UnfitError('needs "https://HOST" or "https://HOST:PORT", without anything behind it')
+    return text
+
+
+def parse_zone(text: str) -> str:
+    """Return the name of a time zone that this machine knows."""
+    try:
+        ZoneInfo(text)
+    except (ValueError, OSError, KeyError):
+        raise UnfitError('needs a time zone, as in "Africa/Algiers" or "UTC"') from None
     return text

@@ -13,8 +13,12 @@ from config.kinds import (
     DATABASE_URL,
     KIND_PATTERN,
     LISTEN,
+    MAILBOX_OR_ANY,
     NAME,
+    ORIGIN,
+    PATH,
     TARGET,
+    ZONE,
     Choice,
     Count,
     Duration,
@@ -31,6 +35,13 @@ class Effect(StrEnum):
     DENY = "deny"
 
 
+class Admission(StrEnum):
+    """What a node's keys need, beside its one-time code, before they count."""
+
+    ONE_PERSON = "code"
+    TWO_PERSON = "two-person"
+
+
 @section
 class Hub:
     """``[hub]``: the hub's name, and where the nodes' links arrive."""
@@ -38,6 +49,7 @@ class Hub:
     name: str = setting(NAME, default="hub")
     listen: tuple[HostPort, ...] = setting(ListOf(LISTEN, single=True, least=1), default=["127.0.0.1:7600"])
     advertise: HostPort | None = setting(TARGET, default=None)
+    admission: Admission = setting(Choice(Admission), default="code")
 
 
 @section
@@ -48,10 +60,26 @@ class Http:
 
 
 @section
+class Console:
+    """``[console]``: the administrators' pages. ``origin`` is where browsers reach them through a proxy."""
+
+    listen: HostPort = setting(LISTEN, default="127.0.0.1:7602")
+    origin: str | None = setting(ORIGIN, default=None)
+    zone: str = setting(ZONE, default="Africa/Algiers")
+
+
+@section
 class Database:
     """``[database]``: where the tables are; None stands for SQLite in the home."""
 
     url: str | None = setting(DATABASE_URL, default=None)
+
+
+@section
+class Files:
+    """``[files]``: where attachments are, relative to the home unless absolute; None: ``attachments``."""
+
+    path: Path | None = setting(PATH, default=None)
 
 
 @section
@@ -90,20 +118,29 @@ class Disk:
 
 @section
 class PolicyRule:
-    """``[[policy.rule]]``: what matches all three patterns meets ``effect``; the first match wins."""
+    """``[[policy.rule]]``: what matches all patterns meets ``effect``; the first match wins."""
 
     effect: Effect = setting(Choice(Effect))
     sender: str = setting(ADDRESS_PATTERN, key="from", default="*")
     kind: str = setting(KIND_PATTERN, default="*")
     to: str = setting(ADDRESS_PATTERN, default="*")
+    sender_kind: str = setting(MAILBOX_OR_ANY, key="from_kind", default="*")
+    to_kind: str = setting(MAILBOX_OR_ANY, default="*")
 
 
 @section
 class Policy:
-    """``[policy]``: who may send what to whom."""
+    """``[policy]``: who may send what to whom, until a policy was applied (``hub.admin.policy``)."""
 
     default: Effect = setting(Choice(Effect), default="allow")
     rules: tuple[PolicyRule, ...] = setting(ListOf(Section(PolicyRule)), key="rule", default=[])
+
+
+@section
+class PolicyFile:
+    """A policy in a file of its own: ``wasl-hub policy apply``."""
+
+    policy: Policy = setting(Section(Policy), default={})
 
 
 @section
@@ -112,7 +149,9 @@ class HubSettings:
 
     hub: Hub = setting(Section(Hub), default={})
     http: Http = setting(Section(Http), default={})
+    console: Console = setting(Section(Console), default={})
     database: Database = setting(Section(Database), default={})
+    files: Files = setting(Section(Files), default={})
     limits: Limits = setting(Section(Limits), default={})
     messages: Messages = setting(Section(Messages), default={})
     retention: Retention = setting(Section(Retention), default={})

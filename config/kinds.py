@@ -17,9 +17,11 @@ from config.fields import (
     parse_kind_pattern,
     parse_listen,
     parse_name,
+    parse_origin,
     parse_size,
     parse_target,
     parse_text,
+    parse_zone,
 )
 from config.schema import Scalar
 
@@ -110,3 +112,5 @@ MESSAGE_TYPE_PATTERN: Scalar[str] = Scalar(parse_kind_pattern)
 HEADER_PATTERN: Scalar[str] = Scalar(parse_header_pattern)
 DATABASE_URL: Scalar[str] = Scalar(parse_database_url, secret=True)
 """May carry a password, so a fault does not show it."""
+ORIGIN: Scalar[str] = Scalar(parse_origin)
+ZONE: Scalar[str] = Scalar(parse_zone)

@@ -1,8 +1,8 @@
 """A node's settings: ``node.toml`` in its home. The commented sample beside this says what each one does.
 
 A gateway's section switches it on: without ``[mllp]``, ``[api]`` or ``[folder]`` that gateway is None here
-and the node does not run it; ``[mllp]`` without ``listen`` only delivers. Everything else has a default, so
-an empty file is a valid one.
+and the node does not run it; ``[mllp]`` without ``listen`` only delivers. The desk is a process of its own,
+and its section only says how. Everything else has a default, so an empty file is a valid one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,14 +13,17 @@ from config.common import Log
 from config.fields import Address, HostPort
 from config.kinds import (
     ADDRESS,
+    ANY,
     HEADER_PATTERN,
     KIND_PATTERN,
     LISTEN,
     MAILBOX_OR_ANY,
     MESSAGE_TYPE_PATTERN,
     NAME,
+    ORIGIN,
     PATH,
     TARGET,
+    ZONE,
     Choice,
     Count,
     Duration,
@@ -110,6 +113,16 @@ class Folder:
 
 
 @section
+class Desk:
+    """``[desk]``: the medical teams' pages. ``origin`` is where browsers reach them through a proxy."""
+
+    listen: HostPort = setting(LISTEN, default="127.0.0.1:7612")
+    origin: str | None = setting(ORIGIN, default=None)
+    zone: str = setting(ZONE, default="Africa/Algiers")
+    mailboxes: tuple[str, ...] = setting(ListOf(MAILBOX_OR_ANY), default=["*"])
+
+
+@section
 class Messages:
     """``[messages]``: how long a message may take before it comes back."""
 
@@ -141,10 +154,38 @@ class NodeSettings:
     mllp: Mllp | None = setting(Section(Mllp), default=None)
     api: Api | None = setting(Section(Api), default=None)
     folder: Folder | None = setting(Section(Folder), default=None)
+    desk: Desk = setting(Section(Desk), default={})
     messages: Messages = setting(Section(Messages), default={})
     retention: Retention = setting(Section(Retention), default={})
     disk: Disk = setting(Section(Disk), default={})
     log: Log = setting(Section(Log), default={})
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """Yield what does not go together: a mailbox has one consumer, or it would be taken twice."""
+        named = set(self.desk.mailboxes) - {ANY}
+        taken = {
+            "mllp.deliver": named & set(self.mllp.deliver if self.mllp is not None else ()),
+            "folder.mailboxes": named & set(self.folder.mailboxes if self.folder is not None else ()),
+        }
+        for key, both in taken.items():
+            if both:
+                names = ", ".join(f'"{name}"' for name in sorted(both))
+                yield (
+                    "desk",
+                    f"its mailboxes and {key} both name {names}; a mailbox needs one place that takes",
+                )
+
+    def at_desk(self, mailbox: str) -> bool:
+        """Return whether the desk takes what comes for a mailbox: it is named there, or no other door has it.
+
+        ``"*"`` of the desk is what neither ``mllp.deliver`` nor ``folder.mailboxes`` has, by name or by
+        their own ``"*"``; a name at the desk comes before the others' ``"*"``.
+        """
+        if mailbox in self.desk.mailboxes:
+            return True
+        others = {*(self.mllp.deliver if self.mllp is not None else ())}
+        others |= {*(self.folder.mailboxes if self.folder is not None else ())}
+        return ANY in self.desk.mailboxes and mailbox not in others and ANY not in others
 
 
 def load_node(path: Path) -> NodeSettings:

@@ -15,7 +15,7 @@ the key, and resume after a cut by asking which leaves are there. Nothing here h
 from typing import Final
 
 from crypto.errors import CryptoError, DecryptionFailed
-from crypto.primitives import AEAD_TAG_BYTES, Aead, blake2b_stream
+from crypto.primitives import AEAD_TAG_BYTES, Aead, blake2b_stream, sha256_stream
 
 CHUNK_BYTES = 61_440
 SEALED_CHUNK_BYTES = CHUNK_BYTES + AEAD_TAG_BYTES
@@ -86,22 +86,11 @@ class ChunkOpener:
         return self._aead.decrypt(_nonce(index, last), sealed)
 
 
-def seal_chunk(key: bytes, index: int, last: bool, plain: bytes) -> bytes:
-    """Seal one chunk; for many of one attachment keep a ``ChunkSealer``."""
-    return ChunkSealer(key).seal(index, last, plain)
-
-
-def open_chunk(key: bytes, index: int, last: bool, sealed: bytes) -> bytes:
-    """Open one chunk; for many of one attachment keep a ``ChunkOpener``."""
-    return ChunkOpener(key).open(index, last, sealed)
-
-
 def leaf_hash(index: int, sealed: bytes) -> bytes:
-    """Return 32 bytes that bind one sealed chunk to its place: BLAKE2b over 8-byte index and chunk."""
+    """Return 32 bytes that bind one sealed chunk to its place: SHA-256 over words, 8-byte index and chunk."""
     if not 0 <= index < MAX_CHUNKS:
         raise CryptoError(f"chunk index {index}: 0 to {MAX_CHUNKS - 1} expected")
-    leaf = blake2b_stream(size=HASH_BYTES, person=b"wasl leaf")
-    leaf.update(index.to_bytes(8, "big"))
+    leaf = sha256_stream(b"wasl leaf" + index.to_bytes(8, "big"))
     leaf.update(sealed)
     return leaf.digest()
 

@@ -15,7 +15,8 @@ which imports no other room, has a copy that a test holds to it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -39,6 +40,9 @@ EXPIRED: Final = "expired"
 ID_PATTERN: Final = r"[a-z0-9][a-z0-9.\-]{0,62}"
 """What may name a facility, a mailbox or a group, as a regular expression of Python's and JSON Schema's."""
 _ID = re.compile(ID_PATTERN)
+_ADDRESS_CHARS: Final = 2 * MAX_ID_CHARS + 1
+ADDRESSES_KEPT: Final = 65_536
+"""Addresses that were looked at before and need not be read again."""
 
 
 def is_id(text: str) -> bool:
@@ -48,6 +52,11 @@ def is_id(text: str) -> bool:
 
 def is_address(text: str) -> bool:
     """Say whether ``text`` is ``mailbox@facility``, both by the rule of ``is_id``."""
+    return len(text) <= _ADDRESS_CHARS and _is_address(text)  # nothing longer is remembered
+
+
+@lru_cache(maxsize=ADDRESSES_KEPT)
+def _is_address(text: str) -> bool:
     mailbox, at, facility = text.partition("@")
     return at == "@" and is_id(mailbox) and is_id(facility)
 
@@ -168,6 +177,45 @@ def verify(blob: bytes, authority: SigningPublicKey) -> Statement:
     if _encode_payload(statement) != wire.payload or _ENCODER.encode(wire) != blob:
         raise BadStatement(MALFORMED, "not the one encoding of this statement (shortest MessagePack form)")
     return statement
+
+
+def verify_by_any(blob: bytes, authorities: Sequence[SigningPublicKey]) -> Statement:
+    """Return the statement in ``blob`` if one of these signed it; raises as ``verify`` for the last of them.
+
+    There are several while the authority's key is being replaced (``crypto.trust``).
+    """
+    for authority in authorities[:-1]:
+        try:
+            return verify(blob, authority)
+        except BadStatement as fault:
+            if fault.code != WRONG_AUTHORITY:
+                raise
+    return verify(blob, authorities[-1])
+
+
+def same(one: bytes, other: bytes) -> bool:
+    """Say whether two statements, both verified, say the same thing: only who signed may differ."""
+    first, second = _WIRE_DECODER.decode(one), _WIRE_DECODER.decode(other)
+    return (first.type, first.payload) == (second.type, second.payload)
+
+
+def sign_again(blob: bytes, authority: SigningPrivateKey) -> bytes:
+    """Return what ``blob`` states, signed by another authority; it was verified before."""
+    return issue(authority, recall(blob))
+
+
+def recall(blob: bytes) -> Statement:
+    """Return a statement that was verified before it was stored: for a store's own rows, nothing else.
+
+    Raises ``BadStatement("malformed")`` if it does not read any more. The signature is not looked at.
+    """
+    try:
+        wire = _WIRE_DECODER.decode(blob)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise BadStatement(MALFORMED, f"no signed statement: {error}") from None
+    if wire.type not in TYPES:
+        raise BadStatement(MALFORMED, f"statement type {wire.type} is unknown: {sorted(TYPES)} are known")
+    return _decode_payload(wire.type, wire.payload)
 
 
 def check_validity(credential: Credential, now_ms: int, tolerance_ms: int) -> None:

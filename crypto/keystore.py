@@ -39,6 +39,11 @@ KEY_TYPES: Final[Mapping[str, type[PrivateKey]]] = MappingProxyType(
         "signing": SigningPrivateKey,
         "sealing": SealingPrivateKey,
         "authority": SigningPrivateKey,
+        "audit": SigningPrivateKey,
+        # Drawn, to take the place of the key above whose name they have.
+        "link-next": LinkPrivateKey,
+        "authority-next": SigningPrivateKey,
+        "audit-next": SigningPrivateKey,
     }
 )
 
@@ -46,7 +51,7 @@ _HEAD = """\
 # Private keys of a Wasl home. Whoever can read this file can speak as its owner.
 # Keep it at mode 0600, never send it, never edit it; every line checks itself.
 """
-_LINE = re.compile(r'([a-z]+)\s*=\s*(?:"([^"]*)"|([0-9]{1,3}))\s*(?:#.*)?')
+_LINE = re.compile(r'([a-z]+(?:-next)?)\s*=\s*(?:"([^"]*)"|([0-9]{1,3}))\s*(?:#.*)?')
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,16 @@ class KeyFile:
     def authority(self) -> SigningPrivateKey:
         """The key that signs credentials, revocations and groups; it may live offline instead."""
         return self._get("authority", SigningPrivateKey)
+
+    @property
+    def audit(self) -> SigningPrivateKey | None:
+        """The key that signs a hub's audit log, if this file has one."""
+        return self.optional("audit", SigningPrivateKey)
+
+    def optional(self, name: str, kind: type[_KeyT]) -> _KeyT | None:
+        """Return a key that not every file has."""
+        key = self.keys.get(name)
+        return key if isinstance(key, kind) else None
 
     def _get(self, name: str, kind: type[_KeyT]) -> _KeyT:
         key = self.keys.get(name)

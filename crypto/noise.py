@@ -95,6 +95,10 @@ class CipherState:
         self._nonce += 1
         return plaintext
 
+    def rest(self) -> None:
+        """Hold less memory until the next message."""
+        self._aead.rest()
+
     def rekey(self) -> None:
         """Replace the key by a one-way function of itself (Noise sections 4.2 and 11.3); nonces go on."""
         fresh = self._aead.encrypt(_nonce_bytes(REKEY_NONCE), bytes(KEY_BYTES))

@@ -27,6 +27,8 @@ AEAD_TAG_BYTES = 16
 XCHACHA_NONCE_BYTES = 24
 SEALED_BOX_OVERHEAD_BYTES = 48
 
+_SELDOM_USES = 4
+"""So many uses of a key in a row do not yet make it worth while to keep its context."""
 _ANY_PRIVATE = bytes(range(KEY_BYTES))
 
 
@@ -48,6 +50,15 @@ def blake2b(data: bytes, *, size: int = 32, key: bytes = b"", person: bytes = b"
 def blake2b_stream(*, size: int = 32, key: bytes = b"", person: bytes = b"") -> "hashlib.blake2b":
     """Return a BLAKE2b object with ``update``, ``digest`` and ``copy``; parameters as for ``blake2b``."""
     return hashlib.blake2b(digest_size=size, key=key, person=person)
+
+
+def sha256_stream(data: bytes = b"") -> "hashlib._Hash":
+    """Return a SHA-256 object (FIPS 180-4) with ``update``, ``digest`` and ``copy``, ``data`` taken in.
+
+    Processors compute it in half the time of BLAKE2b where they have instructions for it: 41 us against 81
+    for 60 KiB. It has no personalisation: begin ``data`` with words of your own.
+    """
+    return hashlib.sha256(data)
 
 
 def hmac_blake2b(key: bytes, data: bytes) -> bytes:
@@ -84,25 +95,43 @@ def x25519_low_order(public: bytes) -> bool:
 
 
 class Aead:
-    """ChaCha20-Poly1305 (RFC 8439) under one 32-byte key; the caller owns the nonces and repeats none."""
+    """ChaCha20-Poly1305 (RFC 8439) under one 32-byte key; the caller owns the nonces and repeats none.
 
-    __slots__ = ("_cipher",)
+    OpenSSL's context for a key takes 2.4 KiB, and 1.7 us to make. It is kept only while there is much to do:
+    from the first uses in a row until :meth:`rest`.
+    """
+
+    __slots__ = ("_cipher", "_key", "_uses")
 
     def __init__(self, key: bytes) -> None:
         _expect("ChaCha20-Poly1305 key", key, KEY_BYTES)
-        self._cipher = ChaCha20Poly1305(key)
+        self._key = key
+        self._cipher: ChaCha20Poly1305 | None = None
+        self._uses = 0
+
+    def rest(self) -> None:
+        """Hold the key only."""
+        self._cipher = None
+        self._uses = 0
+
+    def _made(self) -> ChaCha20Poly1305:
+        cipher = ChaCha20Poly1305(self._key)
+        self._uses += 1
+        if self._uses > _SELDOM_USES:
+            self._cipher = cipher
+        return cipher
 
     def encrypt(self, nonce: bytes, plaintext: bytes, ad: bytes = b"") -> bytes:
         """Return the ciphertext, ``AEAD_TAG_BYTES`` longer than ``plaintext``; ``nonce`` is 12 bytes."""
         try:
-            return self._cipher.encrypt(nonce, plaintext, ad)
+            return (self._cipher or self._made()).encrypt(nonce, plaintext, ad)
         except (ValueError, OverflowError) as error:
             raise CryptoError(f"cannot encrypt: {error}") from error
 
     def decrypt(self, nonce: bytes, ciphertext: bytes, ad: bytes = b"") -> bytes:
         """Return the plaintext; ``DecryptionFailed`` unless key, nonce, ``ad`` and every byte are right."""
         try:
-            return self._cipher.decrypt(nonce, ciphertext, ad)
+            return (self._cipher or self._made()).decrypt(nonce, ciphertext, ad)
         except InvalidTag:
             raise DecryptionFailed("the ciphertext is not authentic under this key and nonce") from None
         except (ValueError, OverflowError) as error:

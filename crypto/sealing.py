@@ -120,11 +120,9 @@ def unwrap_key(wrapped: bytes, private: SealingPrivateKey) -> ContentKey:
 
 def message_digest(envelope: bytes, sealed_body: bytes) -> bytes:
     """Return the 32 bytes that a sender signs: BLAKE2b over both parts, each behind its 8-byte length."""
-    digest = primitives.blake2b_stream(size=DIGEST_BYTES, person=b"wasl message")
-    for part in (envelope, sealed_body):
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
-    return digest.digest()
+    lengths = len(envelope).to_bytes(8, "big"), len(sealed_body).to_bytes(8, "big")
+    both = b"".join((lengths[0], envelope, lengths[1], sealed_body))
+    return primitives.blake2b(both, size=DIGEST_BYTES, person=b"wasl message")
 
 
 def sign_message(signing: SigningPrivateKey, digest: bytes) -> bytes:

@@ -72,7 +72,7 @@ async def _run(console: Console, directory: Path, *, once: bool) -> int:
     for number in _ENDINGS:
         loop.add_signal_handler(number, ending.set)
     network = Network(directory, SITES)
-    starting = asyncio.create_task(asyncio.to_thread(network.start))
+    starting = asyncio.create_task(asyncio.to_thread(_start, network, desks=not once))
     try:
         with console.status("Starting a hub and three nodes: keys, homes, joining …"):
             await starting
@@ -87,6 +87,13 @@ async def _run(console: Console, directory: Path, *, once: bool) -> int:
     if not once:
         console.print("Stopped.")
     return code
+
+
+def _start(network: Network, *, desks: bool) -> None:
+    """Start the daemons, and the desks where somebody has the time to look at them."""
+    network.start()
+    if desks:
+        network.start_desks()
 
 
 async def _live(console: Console, network: Network, ending: asyncio.Event, *, once: bool) -> int:

@@ -28,6 +28,10 @@ import click
 from hub.cli import main as hub_command
 
 HOST: Final = "127.0.0.1"
+DEPARTMENT: Final = "garde"
+"""The mailbox that people read at the desks."""
+PASSWORD: Final = "palmier-bleu-2026"  # noqa: S105 - a sample, in one word
+"""Of every account at the demo's desks."""
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 15.0
 COMMAND_TIMEOUT_S: Final = 60.0
@@ -50,16 +54,19 @@ class Site:
     name: str
     title: str
     mailboxes: tuple[str, ...]
+    doctor: str = ""
+    """Who reads the mailbox ``DEPARTMENT`` at a desk; empty: the facility has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where a node listens, and (``system``) where its hospital system does."""
+    """Where a node listens, where (``system``) its hospital system does, and its desk."""
 
     http: int
     mllp: int
     api: int
     system: int
+    desk: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +96,10 @@ class Network:
 
     def start(self) -> None:
         """Make the homes, join the nodes, start all daemons; returns when every node is connected."""
-        ports = iter(free_ports(2 + 4 * len(self.sites)))
+        ports = iter(free_ports(2 + 5 * len(self.sites)))
         self.link_port, self.http_port = next(ports), next(ports)
         for site in self.sites:
-            own = Ports(next(ports), next(ports), next(ports), next(ports))
+            own = Ports(next(ports), next(ports), next(ports), next(ports), next(ports))
             self.nodes[site.name] = Node(site, self.directory / site.name, own)
         hub = str(self.hub_home)
         listen, http = f"{HOST}:{self.link_port}", f"{HOST}:{self.http_port}"
@@ -119,7 +126,25 @@ class Network:
         home, ports = str(node.home), node.ports
         run_command("wasl-node", "join", code, "--home", home, "--http", f"{HOST}:{ports.http}")
         with (node.home / "node.toml").open("a", encoding="utf-8") as settings:
-            settings.write(_gateways(ports))
+            settings.write(_gateways(ports) + (_desk(ports) if node.site.doctor else ""))
+
+    def start_desks(self) -> None:
+        """Start a desk beside each node that has a doctor, with an account for that doctor and one more.
+
+        Returns when all of them answer.
+        """
+        for node in self.nodes.values():
+            if not node.site.doctor:
+                continue
+            name = account_of(node.site)
+            title = ("--title", node.site.doctor, "--department", DEPARTMENT)
+            for words in ((name, "--role", "clinician", *title), ("admin", "--role", "administrator")):
+                home = ("--home", str(node.home))
+                run_command("wasl-desk", "adduser", *words, *home, typed=PASSWORD)
+            self.start_daemon(f"{node.site.name}-desk", "wasl-desk", node.home)
+        for node in self.nodes.values():
+            if node.site.doctor:
+                self.await_ready(f"{node.site.name}-desk", node.ports.desk, "/sign-in")
 
     def start_daemon(self, name: str, command: str, home: Path) -> None:
         """Start ``command run`` on ``home``, its log beside the home; it may not be ready yet."""
@@ -134,12 +159,12 @@ class Network:
         """Path of a daemon's log; ``name`` is a facility, or ``hub``."""
         return self.directory / f"{name}.log"
 
-    def await_ready(self, name: str, port: int) -> None:
-        """Wait until ``/readyz`` of a daemon says so: for a node, that its link to the hub stands."""
+    def await_ready(self, name: str, port: int, path: str = "/readyz") -> None:
+        """Wait until a daemon's ``path`` says so: ``/readyz`` of a node, that its link to the hub stands."""
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while True:
             try:
-                with urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=5):
+                with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=5):
                     return
             except (urllib.error.URLError, OSError):
                 self._look_alive(name, deadline_s)
@@ -191,11 +216,16 @@ def command_path(name: str) -> str:
     return found
 
 
-def run_command(name: str, *arguments: str) -> str:
+def account_of(site: Site) -> str:
+    """Return under which name a site's doctor signs in."""
+    return site.doctor.split()[1].lower()
+
+
+def run_command(name: str, *arguments: str, typed: str = "") -> str:
     """Run one of Wasl's commands to its end; returns its stdout. DemoError with its stderr if it fails."""
     done = subprocess.run(  # noqa: S603 - our own command, found beside this Python
         [command_path(name), *arguments],
-        capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT_S,
+        input=typed, capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT_S,
     )  # fmt: skip
     if done.returncode != 0:
         raise DemoError(f"{name} {arguments[0]} failed ({done.returncode}): {done.stderr.strip()}")
@@ -232,6 +262,10 @@ def free_ports(count: int) -> list[int]:
         if port not in found:
             found.append(port)
     return found
+
+
+def _desk(ports: Ports) -> str:
+    return f'\n[desk]\nlisten = "{HOST}:{ports.desk}"\nmailboxes = ["{DEPARTMENT}"]\n'
 
 
 def _gateways(ports: Ports) -> str:

@@ -8,8 +8,15 @@ from typing import Final
 
 from demo.network import Site
 
-CHU: Final = Site("chu-alger", "CHU d'Alger (invented)", ("admissions", "cardio", "imagerie", "labo"))
-EPSP: Final = Site("epsp-bab-el-oued", "EPSP Bab El Oued (invented)", ("medecin", "urgences"))
+CHU: Final = Site(
+    "chu-alger",
+    "CHU d'Alger (invented)",
+    ("admissions", "cardio", "imagerie", "labo", "garde"),
+    "Dr Amina Bensample",
+)
+EPSP: Final = Site(
+    "epsp-bab-el-oued", "EPSP Bab El Oued (invented)", ("medecin", "urgences", "garde"), "Dr Yacine Testaoui"
+)
 EPH: Final = Site("eph-tizi", "EPH Tizi Ouzou (invented)", ("medecine",))
 SITES: Final = (CHU, EPSP, EPH)
 

@@ -21,7 +21,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from demo.network import HOST, Network, command_path
+from demo.network import HOST, PASSWORD, Network, account_of, command_path
 from demo.watching import STEPS, Row
 from protocols.hl7 import catalogue
 from protocols.link.envelope import State
@@ -151,9 +151,11 @@ class Screen:
             f"wasl-hub facilities --home {hub}",
             f"wasl-hub track ID   --home {hub}        (what the hub knows: never the content)",
         ]
+        desks = _desks(network)
+        commands = [*desks, *commands]
         trying = Text("\n".join(commands))
-        trying.highlight_regex(r"(?m)^(export PATH|wasl-\w+ \w+)", "bold green")
-        hint = () if once else ("", Text("To try in another terminal:", "dim"), trying)
+        trying.highlight_regex(r"(?m)^(export PATH|wasl-\w+ \w+|http\S+)", "bold green")
+        hint = () if once else ("", Text("To try, in a browser and in another terminal:", "dim"), trying)
         picture = Panel(Group(places, *hint), title="[bold]Wasl · وصل[/]", box=ROUNDED, title_align="left")
         unbounded = self._console.options.update(max_width=_UNBOUNDED_COLUMNS)
         needed = Measurement.get(self._console, unbounded, picture).maximum
@@ -164,6 +166,16 @@ class Screen:
             self._console.print(_plain_places(network), soft_wrap=True, highlight=False)
             told = "" if once else "\nTo try in another terminal:\n" + "\n".join(commands) + "\n"
             self._console.print(Text(told), soft_wrap=True)
+
+
+def _desks(network: Network) -> list[str]:
+    """Return where the desks are, and who signs in there."""
+    found = [(node, account_of(node.site)) for node in network.nodes.values() if node.site.doctor]
+    return [
+        f"http://localhost:{node.ports.desk}/    desk of {node.site.name}: "
+        f"sign in as {name}, password: {PASSWORD}"
+        for node, name in found
+    ]
 
 
 def _plain_places(network: Network) -> Text:

@@ -17,10 +17,9 @@ from twisted.internet.protocol import Factory, Protocol
 from hub.core import HubCore
 from hub.sessions.session import HubSession
 from runtime.clock import Clock
-from runtime.logs import RepeatLimit
 
-CALLERS: Final = 2_048
-"""Connections whose handshake is not done, at most."""
+CALLERS: Final = 8_192
+"""Connections whose handshake is not done, at most: some seconds of handshakes, 5 KiB each."""
 ADDRESSES: Final = 65_536
 BURST_S: Final = 4.0
 """An address may save up this many seconds' worth of tries."""
@@ -37,14 +36,15 @@ class HubListener(Factory):
         self._hub = hub
         self._callers: set[HubSession] = set()
         self._rate = AddressRate(hub.clock, hub.settings.limits.handshakes_per_second)
-        self._repeats = RepeatLimit(hub.clock, interval_s=60.0)
 
     def buildProtocol(self, addr: Any) -> Protocol | None:  # noqa: N802 - Twisted's name
         """Return a session for a new connection, or None to close it at once."""
         host = str(getattr(addr, "host", addr))
         if len(self._callers) - len(self._hub.sessions) >= CALLERS or not self._rate.allows(host):
             self._hub.metrics.handshakes["limited"].inc()
-            self._repeats.event(host, _LOG, logging.WARNING, "caller-turned-away", address=host)
+            self._hub.strangers.event(
+                "turned-away", _LOG, logging.WARNING, "caller-turned-away", address=host
+            )
             return None
         session = HubSession(self._hub, self._callers.discard)
         self._callers.add(session)

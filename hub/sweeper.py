@@ -4,6 +4,9 @@ A message whose time is up is returned only if it certainly has not been deliver
 recipient is connected, the delivery itself settles it (the node takes nothing expired that
 it did not have already). If the recipient is away and may have got it in its last session,
 the message stays in doubt, its sender is told, and the recipient's next session settles it.
+
+A wall clock that leaps ahead is not believed for ``HOLD_S``: nothing is returned or forgotten meanwhile, so
+that a clock set wrong by a slip and set right again costs nobody's mail.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from sqlalchemy import Connection
 from hub.core import HubCore
 from hub.files.layout import storage_key
 from hub.routing.route import Reason
-from hub.spool import ageing
+from hub.spool import ageing, history, store
 from protocols.link.envelope import decode_envelope, decode_message, facility_of
 from protocols.link.errors import RemoteError
 from runtime.logs import event
@@ -25,6 +28,8 @@ from runtime.logs import event
 ROUND_S: Final = 2.0
 HOUSEKEEPING_ROUNDS: Final = 300
 ROWS_PER_ROUND: Final = 500
+LEAP_S: Final = 600.0
+HOLD_S: Final = 3_600.0
 MESSAGES_PER_READ: Final = 200
 """Sealed messages in memory at once: 12 MiB at most."""
 
@@ -37,15 +42,43 @@ class Sweeper:
     def __init__(self, hub: HubCore) -> None:
         self._hub = hub
         self._rounds = 0
+        self._wall_ahead_s = self._ahead_s()
+        self._held_until_s = 0.0
 
     async def round(self) -> None:
         """Do one round; safe to be cut anywhere."""
+        if self._leaps():
+            return
         await self._return_expired()
         await self._warn()
-        if self._rounds % HOUSEKEEPING_ROUNDS == 0:
+        if self._rounds % HOUSEKEEPING_ROUNDS == 0 and self._hub.first:
             await self._forget()
+            now_ms = self._hub.clock.now_ms()
+            await self._hub.database.write(lambda connection: history.forget(connection, now_ms))
             await self.sweep_files()
         self._rounds += 1
+
+    @property
+    def clock_leapt(self) -> bool:
+        """Whether rounds are held because wall time has leapt ahead."""
+        return bool(self._held_until_s)
+
+    def _ahead_s(self) -> float:
+        """Return how far wall time is ahead of monotonic time: only setting the clock changes that."""
+        return self._hub.clock.now_ms() / 1000 - self._hub.clock.monotonic_s()
+
+    def _leaps(self) -> bool:
+        """Whether wall time has leapt ahead within the last ``HOLD_S``, and not back since."""
+        ahead_s, now_s = self._ahead_s(), self._hub.clock.monotonic_s()
+        leap_s = ahead_s - self._wall_ahead_s
+        if leap_s < LEAP_S or (self._held_until_s and now_s >= self._held_until_s):
+            self._wall_ahead_s, self._held_until_s = ahead_s, 0.0
+            return False
+        if not self._held_until_s:
+            self._held_until_s = now_s + HOLD_S
+            text = f"set it right within {HOLD_S / 60:.0f} minutes, or messages expire by it"
+            event(_LOG, logging.ERROR, "clock-leapt", ahead_s=round(leap_s), advice=text)
+        return True
 
     async def _return_expired(self) -> None:
         hub = self._hub
@@ -53,15 +86,14 @@ class Sweeper:
 
         def operation(connection: Connection) -> list[ageing.Due]:
             due = ageing.overdue(connection, now_ms, ROWS_PER_ROUND)
-            hub.sql.conclude(
-                connection, [(one.seq, ageing.return_news(one, Reason.EXPIRED, now_ms)) for one in due]
-            )
+            store.conclude(connection, [(one.seq, ageing.return_news(one, _why(one), now_ms)) for one in due])
             return due
 
         if not await hub.database.read(lambda c: ageing.overdue(c, now_ms, 1)):
             return
         returned = await hub.database.write(operation)
         for one in returned:
+            hub.metrics.returned(one.kind, one.priority, _why(one))
             event(_LOG, logging.WARNING, "message-expired", message=one.id.hex(), facility=one.facility)
         hub.metrics.outcomes["returned"].inc(len(returned))
         hub.sessions.news_for({facility_of(one.sender) for one in returned})
@@ -72,7 +104,7 @@ class Sweeper:
 
         def operation(connection: Connection) -> list[ageing.Due]:
             late = ageing.unwarned(connection, now_ms, ROWS_PER_ROUND)
-            hub.sql.add_events(connection, [ageing.late_news(one, now_ms) for one in late])
+            store.add_events(connection, [ageing.late_news(one, now_ms) for one in late])
             ageing.mark_warned(connection, [one.seq for one in late])
             return late
 
@@ -85,10 +117,10 @@ class Sweeper:
     async def _forget(self) -> None:
         hub = self._hub
         before_ms = hub.clock.now_ms() - int(hub.settings.retention.ledger_s * 1000)
-        while (
-            await hub.database.write(lambda c: ageing.forget(c, before_ms, ROWS_PER_ROUND)) == ROWS_PER_ROUND
-        ):
-            pass
+        after: int | None = 0
+        while after is not None:
+            look = partial(ageing.forget, before_ms=before_ms, limit=ROWS_PER_ROUND, after=after)
+            _, after = await hub.database.write(look)
 
     async def sweep_files(self) -> None:
         """Remove attachments that no waiting message names and that are old enough to be forgotten."""
@@ -100,6 +132,11 @@ class Sweeper:
             keep |= keys
         # What was accepted meanwhile is young: its files were looked at then (``AttachmentFiles.has``).
         await hub.files.sweep(keep, int(hub.settings.retention.attachments_s * 1000))
+
+
+def _why(due: ageing.Due) -> Reason:
+    """Return why an overdue copy comes back: of one that may have been delivered nothing else is certain."""
+    return Reason.GIVEN_UP if due.again else Reason.EXPIRED
 
 
 def _keys_to_keep(

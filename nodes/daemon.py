@@ -15,24 +15,30 @@ from sqlalchemy import Engine
 
 from config.common import Log
 from config.node import NodeSettings
+from nodes import health
 from nodes import home as node_home
 from nodes.compose import compose
 from nodes.doors import Close, Doors
+from nodes.gauges import NodeGauges
 from nodes.housekeeping import Housekeeping
+from nodes.link import facts
 from nodes.link.core import LinkCore
 from nodes.link.errors import NodeError
 from nodes.link.identity import Identity, load_identity
+from nodes.link.keyfiles import keep_renewed_apart
 from nodes.link.uplink import Uplink
+from nodes.metadata import metadata
 from runtime import migrations
 from runtime.clock import ReactorClock, sleep
 from runtime.connect import TcpConnector
 from runtime.executors import ThreadExecutor
-from runtime.home import HomeError, PokeListener, RunLock, free_bytes
+from runtime.home import HomeError, PokeListener, RunLock
 from runtime.listening import listen
 from runtime.logs import bridge_twisted, event, set_up
 from runtime.metrics import new_registry
+from runtime.probe import WriteProbe
 from runtime.service import Life, StartError, Stop, run_daemon
-from runtime.status import Check, Readiness, status_site
+from runtime.status import status_site
 from runtime.storage_errors import StorageError, StorageFailed
 from runtime.version import VERSION
 
@@ -71,10 +77,14 @@ def _open_home(home: Path) -> _Opened:
         set_up_logs(settings.log)
         identity = load_identity(home)
         lock = RunLock(home)
+        keep_renewed_apart(home)
         engine = node_home.open_database(home)
         migrations.upgrade(engine, "nodes")
+        migrations.require_tables(engine, metadata)
     except (NodeError, HomeError, StorageError) as error:
         raise StartError(str(error)) from error
+    except OSError as error:
+        raise StartError(f"{error.filename or home}: {error.strerror or error}") from error
     return _Opened(settings, identity, lock, engine)
 
 
@@ -124,6 +134,7 @@ async def _start(home: Path, reactor: Any, life: Life) -> Stop:
         poke.stop()
 
     running.stops.append(stop_poke)
+    life.prove = lambda: core.database.write(facts.beat)
     return running.stop
 
 
@@ -147,35 +158,27 @@ async def _leave(core: LinkCore, uplink: Uplink) -> None:
 def _poked(core: LinkCore, uplink: Uplink) -> None:
     core.post.poked()
     uplink.reconnect_soon()
+    uplink.look_at_keys()
+    uplink.look_at_trust()
 
 
 def _listen(
     core: LinkCore, settings: NodeSettings, uplink: Uplink, reactor: Any, registry: Any, running: _Running
 ) -> None:
-    checks: dict[str, Check] = {
-        "database": lambda: _database_check(core),
-        "disk": lambda: _disk_check(core, settings.disk.floor_bytes),
-        "hub": lambda: Readiness(uplink.connected, "connected" if uplink.connected else uplink.last_failure),
-    }
+    probe = WriteProbe(core.database, core.clock, registry, package="nodes", write=facts.beat)
+    gauges = NodeGauges(core, lambda: uplink.connected)
+    registry.register(gauges)
+    probe.start()
+    gauges.start()
+    checks = health.checks(core, probe, uplink)
     site = status_site(reactor=reactor, clock=core.clock, registry=registry, checks=checks)
     port = listen(reactor, settings.http.listen, site, "http.listen in node.toml")
     where = port.getHost()
     event(_LOG, logging.INFO, "listening", host=where.host, port=where.port)
 
     async def stop() -> None:
+        probe.stop()
+        gauges.stop()
         await port.stopListening()
 
     running.stops.append(stop)
-
-
-async def _database_check(core: LinkCore) -> Readiness:
-    try:
-        await core.database.write(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
-    except StorageError as error:
-        return Readiness(ok=False, text=str(error))
-    return Readiness(ok=True, text="writable")
-
-
-def _disk_check(core: LinkCore, floor_bytes: int) -> Readiness:
-    free = free_bytes(core.home)
-    return Readiness(ok=free >= floor_bytes, text=f"{free} bytes free, floor {floor_bytes}")

@@ -1,4 +1,4 @@
-"""The doors that the settings open: MLLP, the drop folder, the local API.
+"""The doors that the settings open: MLLP, the drop folder, the local API; and the desk's, always.
 
 Each is given the same post, clock, metrics and alarm, and gives back how it is stopped.
 """
@@ -16,6 +16,7 @@ from config.fields import HostPort
 from config.node import Folder, Mllp, NodeSettings
 from nodes import home as node_home
 from nodes.gateways.api import LocalApi
+from nodes.gateways.desk import DeskDoor
 from nodes.gateways.folder import FolderGateway
 from nodes.gateways.mllp_in import MllpInbound
 from nodes.gateways.mllp_out import MllpOutbound
@@ -53,7 +54,7 @@ class Doors:
         Raises NodeError, StartError.
         """
         settings = self.settings
-        closes: list[Close] = []
+        closes: list[Close] = [self._open_desk()]
         if settings.mllp is not None:
             closes += self._open_mllp(settings.mllp)
         if settings.folder is not None:
@@ -61,6 +62,11 @@ class Doors:
         if settings.api is not None:
             closes.append(self._open_api(settings.api.listen))
         return closes
+
+    def _open_desk(self) -> Close:
+        desk = DeskDoor(self.core.post)
+        desk.start()
+        return desk.stop
 
     def _open_mllp(self, settings: Mllp) -> list[Close]:
         core, facility = self.core, self.core.identity.facility
@@ -75,6 +81,7 @@ class Doors:
             self.registry,
             lambda target: MllpClient.to(self.reactor, target.host, target.port, clock=core.clock),
             core.random,
+            frozenset(self.settings.desk.mailboxes),
         )
         inbound.start(self.reactor)
         outbound.start()
@@ -88,7 +95,7 @@ class Doors:
             mllp=self.settings.mllp or Mllp(),
             facility=core.identity.facility,
             valid_for=self._valid_for,
-            covers=lambda received: not _over_mllp(self.settings, received),
+            covers=lambda received: _for_folder(self.settings, received),
             floor_bytes=self.settings.disk.floor_bytes,
             executor=core.file_worker,
             clock=core.clock,
@@ -134,9 +141,15 @@ class Doors:
         )
 
 
+def _for_folder(settings: NodeSettings, received: Received) -> bool:
+    """Return whether the drop folder may have this message: neither MLLP nor the desk does."""
+    at_desk = mailbox_of(received.recipient) in settings.desk.mailboxes
+    return not at_desk and not _over_mllp(settings, received)
+
+
 def _over_mllp(settings: NodeSettings, received: Received) -> bool:
     """Return whether the MLLP gateway delivers this message."""
     if settings.mllp is None or received.kind == FILE_KIND:
         return False
-    deliver = settings.mllp.deliver
-    return mailbox_of(received.recipient) in deliver or ANY in deliver
+    deliver, mailbox = settings.mllp.deliver, mailbox_of(received.recipient)
+    return mailbox in deliver or (ANY in deliver and mailbox not in settings.desk.mailboxes)

@@ -5,6 +5,7 @@ keys, identity.json   who this node is (``nodes.link.identity``)
 node.db        outbox, inbox, address book
 outgoing/      sealed attachments on their way
 incoming/      attachments that arrived
+drafts/        files of messages that somebody at the desk still writes
 run.lock, poke of the running daemon; api.token for local programs
 """
 

@@ -1,6 +1,9 @@
 """What a node forgets, and when: finished messages after their age, and files that nobody owns.
 
-Nothing that waits, came back or was never taken is removed.
+Nothing that waits, came back or was never taken is removed, and nothing that is old by one clock only: the
+hub's and ours must agree on the time (:meth:`nodes.link.core.LinkCore.agreed_ms`), and the other facility's
+clock with ours on when it was: ours may have been wrong that day. A node that has not heard its hub since it
+was started forgets nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ from runtime.tasks import spawn
 ROUND_S: Final = 3_600.0
 FIRST_S: Final = 30.0
 ROWS: Final = 500
+SKEW_MS: Final = 86_400_000
+"""So far another facility's clock may go ahead; what it says of a later time says nothing."""
 ORPHAN_AGES_S: Final = {files.OUTGOING: 86_400.0, INCOMING: 7 * 86_400.0}
 """Sealing may take hours before a put owns the files; a half-fetched attachment waits a week for its hub."""
 
@@ -54,14 +59,16 @@ class Housekeeping:
 
     async def round(self) -> None:
         """Do one round."""
-        core, now_ms = self._core, self._core.clock.now_ms()
+        core, now_ms = self._core, self._core.agreed_ms()
+        if now_ms is None:
+            return
         try:
             for forget, age_s in (
                 (forget_sent, self._retention.sent_s),
                 (forget_received, self._retention.received_s),
             ):
                 before_ms = now_ms - int(age_s * 1000)
-                while await core.database.write(partial(forget, before_ms=before_ms)) == ROWS:
+                while await core.database.write(partial(forget, before_ms=before_ms, now_ms=now_ms)) == ROWS:
                     pass
             owned = await core.database.read(_owned)
         except StorageError as error:
@@ -83,11 +90,12 @@ def _owned(connection: Connection) -> set[str]:
     return outbox.owned_files(connection) | set(received) | {path for path in bodies if path}
 
 
-def forget_sent(connection: Connection, before_ms: int) -> int:
-    """Remove older messages of ours that every recipient has; returns how many."""
+def forget_sent(connection: Connection, before_ms: int, now_ms: int) -> int:
+    """Remove older messages of ours that every recipient has had since before then; returns how many."""
     missing = select(outbox_recipients.c.outbox_seq).where(
         outbox_recipients.c.outbox_seq == outbox_table.c.seq,
-        outbox_recipients.c.state.not_in((int(State.DELIVERED), int(State.PROCESSED))),
+        outbox_recipients.c.state.not_in((int(State.DELIVERED), int(State.PROCESSED)))
+        | outbox_recipients.c.at_ms.between(before_ms, now_ms + SKEW_MS),
     )
     seqs = list(
         connection.execute(
@@ -101,12 +109,16 @@ def forget_sent(connection: Connection, before_ms: int) -> int:
     return len(seqs)
 
 
-def forget_received(connection: Connection, before_ms: int) -> int:
-    """Remove received messages that an application took and that are older; returns how many."""
+def forget_received(connection: Connection, before_ms: int, now_ms: int) -> int:
+    """Remove messages that an application took, and that were sent and came before; returns how many."""
     seqs = list(
         connection.execute(
             select(inbox.c.seq)
-            .where(inbox.c.state == int(State.PROCESSED), inbox.c.received_ms < before_ms)
+            .where(
+                inbox.c.state == int(State.PROCESSED),
+                inbox.c.received_ms < before_ms,
+                ~inbox.c.created_ms.between(before_ms, now_ms + SKEW_MS),
+            )
             .limit(ROWS)
         ).scalars()
     )

@@ -12,6 +12,7 @@ for the lines that it makes.
 
 from __future__ import annotations
 
+import getpass
 import json
 import re
 import sys
@@ -21,9 +22,12 @@ from difflib import get_close_matches
 from functools import update_wrapper
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from config.fields import HostPort
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -70,6 +74,14 @@ def facts(value: object, *, as_json: bool, text: Callable[[], str]) -> None:
     click.echo(_json(value) if as_json else text())
 
 
+def done(value: object, text: str, *, as_json: bool) -> None:
+    """Tell that something was done: to the person, on stderr, or as one JSON value on stdout."""
+    if as_json:
+        facts(value, as_json=True, text=str)
+    else:
+        say(text)
+
+
 def _json(value: object) -> str:
     """Return JSON for programs that is harmless on a terminal as well: the same value either way."""
     return _LINE_SIGNS.sub(
@@ -90,6 +102,50 @@ def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
 def moment(at_ms: int) -> str:
     """Return a time as ISO 8601 in UTC with milliseconds."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def check_config(
+    load: Callable[[], object], refusals: tuple[type[Exception], ...], place: Path, *, as_json: bool
+) -> None:
+    """Say whether the settings that ``load`` reads at ``place`` are right: every fault, at once."""
+    from config.errors import SettingsError  # noqa: PLC0415 - only where settings are
+
+    try:
+        load()
+    except SettingsError as error:
+        faults = [{"file": x.file, "key": x.key, "value": x.value, "right": x.right} for x in error.faults]
+        if as_json:
+            facts({"ok": False, "faults": faults}, as_json=True, text=str)
+        else:
+            say(str(error))
+        sys.exit(EXIT_USAGE)
+    except refusals as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename or place}: {error.strerror or error}")
+    facts({"ok": True, "faults": []}, as_json=as_json, text=lambda: "The settings are right.")
+
+
+def listen_at(text: str | None) -> HostPort | None:
+    """Return the address that ``--listen`` gives; what is none is wrong usage."""
+    from config.fields import UnfitError, parse_listen  # noqa: PLC0415 - only where addresses are
+
+    if text is None:
+        return None
+    try:
+        return parse_listen(text)
+    except UnfitError as fault:
+        fail(f"--listen {text!r} {fault}", EXIT_USAGE)
+
+
+def new_password(most_chars: int) -> str:
+    """Return a password that the person types twice, or the first line of standard input."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline(most_chars + 2).rstrip("\n")
+    first = getpass.getpass("Password: ")
+    if getpass.getpass("Again: ") != first:
+        fail("the two passwords differ")
+    return first
 
 
 class LazyGroup(click.Group):

@@ -12,6 +12,7 @@ back; its zero means nothing.
 Not promised: that ``call_later`` is punctual. A busy reactor calls late, never early.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVarTuple
@@ -20,6 +21,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock as TaskClock
 
 _Args = TypeVarTuple("_Args")
+
+_LOG = logging.getLogger(__name__)
 
 
 class Handle(Protocol):
@@ -41,12 +44,37 @@ class Clock(Protocol):
     def call_later(self, delay_s: float, call: Callable[[*_Args], object], *args: *_Args) -> Handle:
         """Call ``call(*args)`` once, ``delay_s`` seconds (0 or more) from now, in the reactor's thread."""
 
+    def soon(self, call: Callable[[], object]) -> None:
+        """Call ``call()`` when what is being done now is done; a thousand callers cost one timer."""
+
+
+class _Soon:
+    """What :meth:`Clock.soon` has been given, and one timer for all of it."""
+
+    def __init__(self, call_later: Callable[[float, Callable[[], None]], object]) -> None:
+        self._call_later = call_later
+        self._calls: list[Callable[[], object]] = []
+
+    def __call__(self, call: Callable[[], object]) -> None:
+        if not self._calls:
+            self._call_later(0, self._run)
+        self._calls.append(call)
+
+    def _run(self) -> None:
+        calls, self._calls = self._calls, []
+        for call in calls:
+            try:
+                call()
+            except Exception:  # noqa: BLE001 - one caller's error must not cost the others their turn
+                _LOG.exception("a call at the end of a turn failed")
+
 
 class ReactorClock:
     """The production clock: the system's time, and timers of the reactor that is passed in."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        self.soon = _Soon(reactor.callLater)
 
     def now_ms(self) -> int:
         """Return the system's wall time in UTC milliseconds."""
@@ -62,7 +90,7 @@ class ReactorClock:
 
 
 class SimulatedClock:
-    """A clock over ``task.Clock``, for tests: wall time is ``epoch_ms`` + what was advanced + ``skew_ms``.
+    """A clock over ``task.Clock``, for tests: wall time is ``epoch_ms`` + what passed + ``skew_ms``.
 
     Several of them may share one ``task.Clock``: each simulated machine then has a wall clock of its own that
     can be wrong, while time passes for all of them at once.
@@ -71,16 +99,19 @@ class SimulatedClock:
     def __init__(self, task_clock: TaskClock, epoch_ms: int) -> None:
         self._task_clock = task_clock
         self._epoch_ms = epoch_ms
+        self.soon = _Soon(task_clock.callLater)
         self.skew_ms = 0
         """How far this machine's wall clock is ahead of the truth (negative: behind); set at any time."""
+        self.slept_s = 0.0
+        """What passed besides what was advanced, as when a machine sleeps: no timer noticed."""
 
     def now_ms(self) -> int:
         """Return this machine's idea of the wall time, skew included."""
-        return self._epoch_ms + round(self._task_clock.seconds() * 1000) + self.skew_ms
+        return self._epoch_ms + round(self.monotonic_s() * 1000) + self.skew_ms
 
     def monotonic_s(self) -> float:
-        """Return the seconds advanced so far; skew has no part in it."""
-        return float(self._task_clock.seconds())
+        """Return the seconds passed so far; skew has no part in it."""
+        return float(self._task_clock.seconds()) + self.slept_s
 
     def call_later(self, delay_s: float, call: Callable[[*_Args], object], *args: *_Args) -> Handle:
         """Call ``call(*args)`` when the task clock has been advanced by ``delay_s`` seconds."""

@@ -33,7 +33,6 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from runtime import crash, transactions
-from runtime.driver_sql import DriverText, hot_sql
 from runtime.executors import ClockExecutor, Executor, ThreadExecutor
 from runtime.storage_errors import (
     DatabaseBusy,
@@ -53,13 +52,11 @@ __all__ = [
     "DatabaseCorrupt",
     "DatabaseLocked",
     "DatabaseUnavailable",
-    "DriverText",
     "Executor",
     "StorageError",
     "StorageFailed",
     "StorageFull",
     "ThreadExecutor",
-    "hot_sql",
     "open_engine",
     "transact",
 ]
@@ -220,6 +217,7 @@ class Database:
         registry: CollectorRegistry | None = None,
     ) -> None:
         self._engine = engine
+        self._kept = transactions.KeptConnection(engine)
         self._writer = writer
         self._reader = reader
         self._on_fatal = on_fatal
@@ -272,9 +270,13 @@ class Database:
         if not self._closed:
             self._closed = True
             if self._failure is None:
-                await self._writer.run(lambda: transactions.close_engine(self._engine))
+                await self._writer.run(self._close_engine)
             self._writer.stop()
             self._reader.stop()
+
+    def _close_engine(self) -> None:
+        self._kept.close()
+        transactions.close_engine(self._engine)
 
     def _refuse_if_over(self, waiting: int, what: str) -> None:
         if self._failure is not None:
@@ -300,7 +302,7 @@ class Database:
     def _commit(self, operations: list[_Operation]) -> list[transactions.Outcome]:
         """Run in the writer: one transaction around all operations."""
         began_s = time.perf_counter()
-        outcomes = transactions.run_batch(self._engine, operations)
+        outcomes = transactions.run_batch(self._engine, operations, self._kept)
         self._metrics.commit_seconds.observe(time.perf_counter() - began_s)
         return outcomes
 

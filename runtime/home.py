@@ -104,6 +104,18 @@ def marks_in(home: Path) -> tuple[str, ...]:
     return tuple(name for name in (KEYS_MARK, *HUB_MARKS, *NODE_MARKS) if name in there)
 
 
+def foreign_in(home: Path) -> list[str]:
+    """Return a few names in ``home`` that are none of a home not made yet; none if it is not there.
+
+    What is hidden may be left of a write that was broken off, and ``lost+found`` is the file system's.
+    Raises OSError if it cannot be looked at.
+    """
+    if not home.is_dir():
+        return []
+    names = sorted(path.name for path in home.iterdir() if not path.name.startswith("."))
+    return [name for name in names if name != "lost+found"][:3]
+
+
 def write_new(path: Path, content: bytes) -> None:
     """Put ``content`` at ``path`` as :func:`write_private` does, but raise FileExistsError if it is there."""
     _write(path, content, replace=False)

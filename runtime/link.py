@@ -56,7 +56,7 @@ class TwistedLink(TwistedProtocol):
         self.session = session
         self._owner = owner
         self._clock = clock
-        self._flush_due: Handle | None = None
+        self._flush_due = False
         self._deadline: Handle | None = None
         self._ticker: Handle | None = None
         self._paused = False
@@ -78,8 +78,9 @@ class TwistedLink(TwistedProtocol):
 
     def flush_soon(self) -> None:
         """Write what the session has to say at the end of this turn."""
-        if self._flush_due is None and not self._lost:
-            self._flush_due = self._clock.call_later(0, self._flush)
+        if not self._flush_due and not self._lost:
+            self._flush_due = True
+            self._clock.soon(self._flush)
 
     def end(self, reason: f.Goodbye, text: str = "", retry_after_s: int = 0) -> None:
         """Say goodbye, and close when the peer has read it or ``GOODBYE_S`` later."""
@@ -154,7 +155,7 @@ class TwistedLink(TwistedProtocol):
         if self._lost:
             return
         self._lost = True
-        for timer in (self._flush_due, self._deadline, self._ticker):
+        for timer in (self._deadline, self._ticker):
             if timer is not None:
                 timer.cancel()
         self.session.lost()
@@ -189,9 +190,7 @@ class TwistedLink(TwistedProtocol):
             self.close_after_goodbye()
 
     def _flush(self) -> None:
-        if self._flush_due is not None:
-            self._flush_due.cancel()
-            self._flush_due = None
+        self._flush_due = False
         if self._lost or self.transport is None:
             return
         if self._paused and self.session.open:
@@ -221,11 +220,17 @@ class TwistedLink(TwistedProtocol):
         self.abort(f"no progress: {self.session.phase.value}")
 
     def _tick(self) -> None:
-        self._ticker = self._clock.call_later(_TICK_S, self._tick)
+        now_s = self._clock.monotonic_s()
+        quiet_s = now_s - self._heard_s
+        # A silent link costs as little as may be: one of thousands, it rests until it is time to ask.
+        wait_s = _TICK_S
+        if quiet_s >= _TICK_S:
+            self.session.rest()
+            wait_s = max(wait_s, limits.PING_S - quiet_s)
+        self._ticker = self._clock.call_later(wait_s, self._tick)
         if not self.session.open:
             return
-        now_s = self._clock.monotonic_s()
-        if self._reading and now_s - self._heard_s > limits.SILENCE_S:
+        if self._reading and quiet_s > limits.SILENCE_S:
             self.abort(f"no byte from the peer for {limits.SILENCE_S:.0f} s")
             return
         if now_s - max(self._heard_s, self._asked_s) > limits.PING_S:

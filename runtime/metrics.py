@@ -6,7 +6,13 @@ and nothing may be counted that nobody asked for. Each room declares its metrics
 
 import platform
 
-from prometheus_client import CollectorRegistry, Gauge, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.gc_collector import GCCollector
 
 
@@ -16,6 +22,8 @@ def new_registry(component: str, version: str) -> CollectorRegistry:
     ``component`` is "hub" or "node"; ``version`` is Wasl's. It holds ``wasl_build_info`` (always 1, facts in
     the labels) and the usual ``process_*`` and ``python_*`` figures.
     """
+    # They are a second series for each counter, which Prometheus does not need.
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's
     registry = CollectorRegistry()
     build = Gauge(
         "wasl_build_info",

@@ -11,19 +11,25 @@ of the code, it reads one row and imports no Alembic. A database that is newer t
 older program would write what the newer one no longer understands. One that is older is brought up: all
 missing steps in one transaction, so a crash in the middle leaves the old schema, whole.
 
+Whoever moves a schema forward leaves its program's version in the database (SQLite's ``user_version``, a
+comment on PostgreSQL's table), so that an older program can name the version that is wanted.
+
 Not promised: a way back. Downgrades are restores of a backup.
 """
 
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import Connection, Engine, MetaData, inspect, select
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from runtime import transactions
-from runtime.storage_errors import StorageError
+from runtime.storage_errors import DatabaseCorrupt, StorageError
+from runtime.version import VERSION
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
@@ -54,15 +60,40 @@ def upgrade(engine: Engine, package: str) -> None:
     Two processes may call it at once: the second waits for the first, then finds nothing to do. Raises
     SchemaTooNew, or another StorageError; nothing is changed then.
     """
-    _require_known(engine, package, found := current(engine))
+    require_known(engine, package, found := current(engine))
     if found == head(package):
         return
     with transactions.translated(engine), _without_foreign_keys(engine) as connection, connection.begin():
         found = _current(connection)  # another process may have been faster
-        _require_known(engine, package, found)
+        require_known(engine, package, found)
         if found != head(package):
             _run(connection, package)
+            _leave_version(connection)
             _check_foreign_keys(connection)
+
+
+def require_tables(engine: Engine, metadata: MetaData) -> None:
+    """Raise DatabaseCorrupt unless the database has every table and column of ``metadata``.
+
+    A bit that turned in the schema's own page may leave a database that opens and lacks a column: without
+    this look, each statement that names it would fail one day, and not as what it is.
+    """
+    with transactions.translated(engine), engine.connect() as connection:
+        for table in metadata.sorted_tables:
+            try:
+                connection.execute(select(table).limit(0))
+            except DBAPIError as error:
+                if engine.dialect.name != "sqlite" and not isinstance(error, ProgrammingError):
+                    raise
+                said = f"table {table.name} is not as migrations made it: {str(error.orig).splitlines()[0]}"
+                raise DatabaseCorrupt(
+                    f"{_name(engine)}: {said}; stop, keep a copy, and restore a backup"
+                ) from error
+
+
+def found_by(connection: Connection) -> str | None:
+    """Return the revision of the database as a transaction sees it; None if no migration ever ran."""
+    return _current(connection)
 
 
 def script_directory(package: str) -> "ScriptDirectory":
@@ -80,13 +111,54 @@ def _current(connection: Connection) -> str | None:
     return found
 
 
-def _require_known(engine: Engine, package: str, found: str | None) -> None:
+def require_known(engine: Engine, package: str, found: str | None) -> None:
+    """Raise SchemaTooNew if this program has no step called ``found``, the database's revision."""
     known = {path.name.partition("_")[0] for path in (_directory(package) / "versions").glob("*_*.py")}
     if found is not None and found not in known:
         raise SchemaTooNew(
             f'{_name(engine)} has schema "{found}", this version of {package} knows up to "{head(package)}":'
-            f" install the version of {package} that wrote it, or restore the backup made before that upgrade"
+            f" install {_wanted(engine)}, or restore the backup made before that upgrade"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A migration that is still to come."""
+
+    revision: str
+    text: str
+    """The first line of its docstring."""
+
+
+def steps(package: str, found: str | None) -> list[Step]:
+    """Return what :func:`upgrade` would do to a database of revision ``found``, in order."""
+    script = script_directory(package)
+    missing = list(script.iterate_revisions(head(package), found or "base"))
+    return [Step(one.revision, (one.doc or "").splitlines()[0]) for one in reversed(missing)]
+
+
+def _wanted(engine: Engine) -> str:
+    version = transactions.read(engine, left_version)
+    return f"wasl {version} or newer" if version else "the version of wasl that wrote it"
+
+
+def left_version(connection: Connection) -> str:
+    """Return the version of the program that brought the schema where it is; empty if it said nothing."""
+    if connection.dialect.name == "sqlite":
+        number = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        return (
+            ".".join(map(str, (number // 10**6, number // 1_000 % 1_000, number % 1_000))) if number else ""
+        )
+    query = f"SELECT obj_description('{VERSION_TABLE}'::regclass)"
+    return (connection.exec_driver_sql(query).scalar_one() or "").removeprefix("wasl ")
+
+
+def _leave_version(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        major, minor, patch = map(int, VERSION.split("."))
+        connection.exec_driver_sql(f"PRAGMA user_version = {major * 10**6 + minor * 1_000 + patch}")
+    else:
+        connection.exec_driver_sql(f"COMMENT ON TABLE {VERSION_TABLE} IS 'wasl {VERSION}'")
 
 
 def _run(connection: Connection, package: str) -> None:
@@ -94,11 +166,13 @@ def _run(connection: Connection, package: str) -> None:
     from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415 - as above
 
     script = script_directory(package)
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")  # a large table takes its time
 
-    def steps(revision: Any, _context: object) -> Any:
+    def missing(revision: Any, _context: object) -> Any:
         return script._upgrade_revs(head(package), revision)  # noqa: SLF001 - the documented commands need an env.py
 
-    with EnvironmentContext(Config(), script, fn=steps) as environment:
+    with EnvironmentContext(Config(), script, fn=missing) as environment:
         environment.configure(connection=connection, render_as_batch=True)
         environment.run_migrations()
 

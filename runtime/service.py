@@ -12,8 +12,13 @@ Exit codes: 0 asked to end and did; 1 could not start, failed, or was cut short;
 wrong at the start is one line on stderr for an operator; the traceback is logged at debug level, unless the
 failure was not expected by anyone, when it is logged as an error.
 
-systemd is spoken to as sd_notify(3) describes: READY=1, STOPPING=1, and WATCHDOG=1 twice per
-``WATCHDOG_USEC`` from the reactor's thread, so that a reactor that hangs is noticed.
+systemd is spoken to as sd_notify(3) describes: READY=1, STOPPING=1, and four times per ``WATCHDOG_USEC``
+WATCHDOG=1, but only after ``life.prove`` has come back: a daemon with a store hands in a write that is
+committed to its real database. So a reactor that hangs, a disk that does not answer and a database that takes
+nothing any more are noticed alike, and end in a restart by systemd. A proof that takes long is waited for and
+never asked for twice at once.
+
+The reactor's timers are made to run on monotonic time, whatever becomes of the wall clock.
 """
 
 import contextlib
@@ -22,6 +27,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any, TypeVar
@@ -33,9 +39,13 @@ from twisted.python.failure import Failure
 from config.errors import SettingsError
 from runtime.clock import Clock, Handle, ReactorClock
 from runtime.logs import event
+from runtime.tasks import spawn
 
 STOP_TIMEOUT_S = 10.0
 """How long the orderly end may take."""
+
+PROOFS_AN_INTERVAL = 4
+"""Proofs that are asked for in the time after which systemd gives a daemon up."""
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -49,6 +59,9 @@ T = TypeVar("T")
 Stop = Callable[[], Awaitable[None]]
 """Bring what was started to rest; called once, in the reactor's thread."""
 
+Prove = Callable[[], Awaitable[object]]
+"""Do once what the daemon is there for, in small; raises or never comes back if that cannot be done."""
+
 
 class StartError(Exception):
     """A daemon cannot start, for a reason that its operator can understand and mend."""
@@ -61,6 +74,8 @@ class Life:
         self.exit_code = EXIT_DONE
         self.ended: Deferred[str] = Deferred()
         """Fires once, with the reason."""
+        self.prove: Prove | None = None
+        """What must succeed before systemd hears that the daemon lives; ``start`` sets it."""
 
     def end(self, reason: str) -> None:
         """Ask for the orderly end; later reasons change nothing."""
@@ -88,6 +103,8 @@ def run_daemon(
     then ends at once, and whatever it had begun is its own to clean up. Main thread only; signal handlers are
     put back afterwards.
     """
+    # Twisted's timers run on the wall clock: set back by an hour, they would all stand still for an hour.
+    reactor.seconds = time.monotonic
     running = _Running(name, start, reactor, Supervisor(environment), stop_timeout_s)
     with _signals(lambda number: reactor.callFromThread(running.signalled, number)):
         reactor.callWhenRunning(running.begin)
@@ -130,7 +147,7 @@ class _Running:
         if stop is None:
             return
         event(_LOG, logging.INFO, "ready", daemon=self._name, pid=os.getpid())
-        self._supervisor.ready(self._clock)
+        self._supervisor.ready(self._clock, self.life.prove)
         reason = await self.life.ended
         self._supervisor.stopping()
         event(_LOG, logging.INFO, "stopping", daemon=self._name, reason=reason)
@@ -212,12 +229,13 @@ class Supervisor:
             self._address = "\0" + self._address[1:]  # an abstract socket
         self._watchdog_s = _watchdog_s(environment) if self._address else None
         self._next: Handle | None = None
+        self._proving = False
 
-    def ready(self, clock: Clock) -> None:
-        """Say that the daemon serves, and from now on regularly that it lives."""
+    def ready(self, clock: Clock, prove: Prove | None = None) -> None:
+        """Say that the daemon serves, and from now on regularly, after each ``prove``, that it lives."""
         self._say(b"READY=1")
         if self._watchdog_s is not None:
-            self._live(clock, self._watchdog_s / 2)
+            self._live(clock, self._watchdog_s / PROOFS_AN_INTERVAL, prove)
 
     def stopping(self) -> None:
         """Say that the daemon is on its way out."""
@@ -228,9 +246,20 @@ class Supervisor:
         if self._next is not None:
             self._next.cancel()
 
-    def _live(self, clock: Clock, every_s: float) -> None:
-        self._say(b"WATCHDOG=1")
-        self._next = clock.call_later(every_s, self._live, clock, every_s)
+    def _live(self, clock: Clock, every_s: float, prove: Prove | None) -> None:
+        self._next = clock.call_later(every_s, self._live, clock, every_s, prove)
+        if prove is None:
+            self._say(b"WATCHDOG=1")
+        elif not self._proving:
+            self._proving = True
+            spawn(self._prove(prove), _not_proved)
+
+    async def _prove(self, prove: Prove) -> None:
+        try:
+            await prove()
+            self._say(b"WATCHDOG=1")
+        finally:
+            self._proving = False
 
     def _say(self, state: bytes) -> None:
         if not self._address:
@@ -241,6 +270,10 @@ class Supervisor:
                 sender.sendto(state, self._address)
         except OSError as error:
             event(_LOG, logging.WARNING, "systemd not reached", error=error)
+
+
+def _not_proved(error: BaseException) -> None:
+    event(_LOG, logging.WARNING, "watchdog-not-fed", cause=error)
 
 
 def _watchdog_s(environment: Mapping[str, str]) -> float | None:

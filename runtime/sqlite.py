@@ -39,7 +39,8 @@ AUTOCHECKPOINT_PAGES = 4_000
 LOG_LIMIT_BYTES = 64 * 1024 * 1024
 """What is kept of the log file once it has been reset."""
 READ_ONLY = "wasl_read_only"
-"""Execution option of a SQLAlchemy connection: begin without the write lock, and refuse to write."""
+READING = {READ_ONLY: True}
+"""Execution options of a SQLAlchemy connection: begin without the write lock, and refuse to write."""
 
 _FULL_SYNC = 2
 _NO_TEXT = "Could not decode to UTF-8"

@@ -1,7 +1,8 @@
 """A daemon's word about itself over HTTP: ``/healthz``, ``/readyz`` and ``/metrics``.
 
 - ``/healthz`` answers 200 as long as the reactor turns.
-- ``/readyz`` answers 200 if every check passes and 503 if not; ``?verbose`` lists the checks by name.
+- ``/readyz`` answers 200 if every check passes and 503 if not; ``?verbose`` lists the checks by name, each
+  failed one with what to do. With ``Accept: application/json`` it is a JSON object with all of them.
 - ``/metrics`` is the registry in Prometheus' text format.
 
 GET and HEAD only, no bodies, few connections and short deadlines (:mod:`runtime.web.serving`): whoever can
@@ -14,6 +15,7 @@ missing, never what is inside.
 # ruff: noqa: N815
 
 import inspect
+import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from runtime.clock import Clock
+from runtime.executors import Executor
 from runtime.logs import event
 from runtime.web.serving import BoundedSite, HttpLimits
 
@@ -41,10 +44,14 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What one check found: whether it passed, and a short text for people."""
+    """What one check found: whether it passed, and short texts for people: what is, and what to do."""
 
     ok: bool
     text: str = ""
+    advice: str = ""
+    """What to do about it, for a person."""
+    needed: bool = True
+    """False: a failure is shown as a warning, and the daemon is ready all the same."""
 
 
 Check = Callable[[], Readiness | Awaitable[Readiness]]
@@ -59,10 +66,19 @@ class _Answer:
 
 
 def status_site(
-    *, reactor: Any, clock: Clock, registry: CollectorRegistry, checks: Mapping[str, Check]
+    *,
+    reactor: Any,
+    clock: Clock,
+    registry: CollectorRegistry,
+    checks: Mapping[str, Check],
+    scraper: Executor | None = None,
 ) -> BoundedSite:
-    """Return the factory to listen with; ``checks`` is looked at anew for each request."""
-    root = _Status(clock, registry, checks)
+    """Return the factory to listen with; ``checks`` is looked at anew for each request.
+
+    ``scraper`` writes the metrics down: the series of a thousand facilities take 100 ms, for which the
+    reactor would stand still. What is collected must bear to be read from there.
+    """
+    root = _Status(clock, registry, checks, scraper)
     return BoundedSite(root, reactor=reactor, clock=clock, limits=STATUS_LIMITS)
 
 
@@ -71,9 +87,15 @@ class _Status(Resource):
 
     isLeaf = True
 
-    def __init__(self, clock: Clock, registry: CollectorRegistry, checks: Mapping[str, Check]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        registry: CollectorRegistry,
+        checks: Mapping[str, Check],
+        scraper: Executor | None,
+    ) -> None:
         super().__init__()
-        self._clock, self._registry, self._checks = clock, registry, checks
+        self._clock, self._registry, self._checks, self._scraper = clock, registry, checks, scraper
 
     def render(self, request: Request) -> int:
         """Answer any method; not twisted.web's own way, which lists an odd method's refusal as a failure."""
@@ -101,22 +123,18 @@ class _Status(Resource):
             case b"/healthz":
                 return _Answer(200, b"ok\n")
             case b"/readyz":
-                return await self._readiness(verbose=b"verbose" in request.uri.partition(b"?")[2].split(b"&"))
+                found = {name: await self._ask(name, check) for name, check in self._checks.items()}
+                if _wants_json(request):
+                    return _as_json(found)
+                return _as_text(found, verbose=b"verbose" in request.uri.partition(b"?")[2].split(b"&"))
             case b"/metrics":
-                return _Answer(200, generate_latest(self._registry), CONTENT_TYPE_LATEST)
+                return _Answer(200, await self._scrape(), CONTENT_TYPE_LATEST)
         return _Answer(404, b"There are /healthz, /readyz and /metrics here\n")
 
-    async def _readiness(self, *, verbose: bool) -> _Answer:
-        found = {name: await self._ask(name, check) for name, check in self._checks.items()}
-        failed = [name for name, readiness in found.items() if not readiness.ok]
-        lines = [f"not ready: {', '.join(failed)}" if failed else "ready"]
-        if verbose:
-            lines += [
-                f"[{'ok' if readiness.ok else 'failed'}] {name}"
-                + (f": {readiness.text}" if readiness.text else "")
-                for name, readiness in found.items()
-            ]
-        return _Answer(503 if failed else 200, ("\n".join(lines) + "\n").encode("utf-8"))
+    async def _scrape(self) -> bytes:
+        if self._scraper is None:
+            return generate_latest(self._registry)
+        return await self._scraper.run(lambda: generate_latest(self._registry))
 
     async def _ask(self, name: str, check: Check) -> Readiness:
         try:
@@ -146,6 +164,43 @@ class _Status(Resource):
             raise
         finally:
             timer.cancel()
+
+
+def _wants_json(request: Request) -> bool:
+    return b"application/json" in (request.getHeader(b"accept") or b"")
+
+
+def _as_text(found: Mapping[str, Readiness], *, verbose: bool) -> _Answer:
+    failed = [name for name, readiness in found.items() if readiness.needed and not readiness.ok]
+    lines = [f"not ready: {', '.join(failed)}" if failed else "ready"]
+    if verbose:
+        lines += [_line(name, readiness) for name, readiness in found.items()]
+    return _Answer(503 if failed else 200, ("\n".join(lines) + "\n").encode("utf-8"))
+
+
+def _line(name: str, readiness: Readiness) -> str:
+    line = f"[{'ok' if readiness.ok else 'failed' if readiness.needed else 'warning'}] {name}"
+    if readiness.text:
+        line += f": {readiness.text}"
+    if readiness.advice and not readiness.ok:
+        line += f" ({readiness.advice})"
+    return line
+
+
+def _as_json(found: Mapping[str, Readiness]) -> _Answer:
+    ready = all(one.ok or not one.needed for one in found.values())
+    checks = [
+        {
+            "name": name,
+            "ok": one.ok,
+            "needed": one.needed,
+            "text": one.text,
+            "advice": "" if one.ok else one.advice,
+        }
+        for name, one in found.items()
+    ]
+    content = json.dumps({"ready": ready, "checks": checks}).encode("utf-8")
+    return _Answer(200 if ready else 503, content, "application/json")
 
 
 def _ignore_cancelling(failure: Failure) -> None:

@@ -2,9 +2,11 @@
 
 Two families. A *refusal* (:class:`StorageFull`, :class:`DatabaseLocked`, :class:`DatabaseBusy`,
 :class:`DatabaseUnavailable`) leaves what is stored as it was; the work was not taken and may be offered
-again. A *failure* (:class:`StorageFailed`, :class:`DatabaseCorrupt`) means that what the disk holds is no
-longer known: the process has to end, and nothing is tried again in it, because after a failed fsync the
-kernel may have dropped the very pages that a second fsync would then report as safe.
+again. So it may after :class:`DatabaseLost`, although nobody knows whether it was taken: what is offered
+again has to stand being done twice. A *failure* (:class:`StorageFailed`, :class:`DatabaseCorrupt`) means
+that what the disk holds is no longer known: the process has to end, and nothing is tried again in it,
+because after a failed fsync the kernel may have dropped the very pages that a second fsync would then
+report as safe.
 """
 
 
@@ -30,6 +32,10 @@ class DatabaseLocked(StorageError):  # noqa: N818 - it names a state, as a calle
 
 class DatabaseUnavailable(StorageError):  # noqa: N818 - it names a state, as a caller reads it
     """The database cannot be opened or reached, or the URL names one that cannot be used."""
+
+
+class DatabaseLost(DatabaseUnavailable):
+    """The server went away in the middle: what was asked last may have been committed or not; ask again."""
 
 
 class DatabaseBusy(StorageError):  # noqa: N818 - it names a state, as a caller reads it

@@ -11,10 +11,11 @@ import pytest
 
 import hub.cli
 import nodes.cli
+import nodes.desk.cli
 from runtime.cli import Work
 
 HEAVY = ("sqlalchemy", "twisted", "lxml", "alembic", "rich", "nacl", "cryptography", "flask", "msgspec")
-PROGRAMS = {"hub": hub.cli, "nodes": nodes.cli}
+PROGRAMS = {"hub": hub.cli, "nodes": nodes.cli, "nodes.desk": nodes.desk.cli}
 COMMANDS = [(room, name) for room, program in PROGRAMS.items() for name in program.COMMANDS]
 
 
@@ -37,6 +38,7 @@ def test_the_work_takes_just_what_the_command_is_given(room: str, name: str) -> 
     group = PROGRAMS[room].main
     command = group.get_command(click.Context(group), name)
     assert command is not None
-    assert isinstance(command.callback, Work)
-    given = [str(parameter.name) for parameter in command.params]
-    inspect.signature(command.callback.load()).bind(**dict.fromkeys(given))
+    for one in command.commands.values() if isinstance(command, click.Group) else [command]:
+        assert isinstance(one.callback, Work)
+        given = [str(parameter.name) for parameter in one.params]
+        inspect.signature(one.callback.load()).bind(**dict.fromkeys(given))

@@ -17,6 +17,7 @@ from config.schema import Kind, ListOf, Section, settings_of
 from hub import cli as hub_cli
 from hub.routing.route import Delay, Reason
 from nodes import cli as node_cli
+from nodes.desk import cli as desk_cli
 from protocols.link.envelope import State
 
 ROOT = Path(__file__).parent.parent
@@ -98,7 +99,11 @@ def test_every_step_of_the_architecture_is_in_its_file() -> None:
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
-    for program, group in (("wasl-hub", hub_cli.main), ("wasl-node", node_cli.main)):
+    for program, group in (
+        ("wasl-hub", hub_cli.main),
+        ("wasl-node", node_cli.main),
+        ("wasl-desk", desk_cli.main),
+    ):
         context = click.Context(group)
         for name in group.list_commands(context):
             command = group.get_command(context, name)

@@ -7,12 +7,15 @@ from pathlib import Path
 
 from config.errors import SettingsError
 from hub import home as hub_home
-from runtime.cli import EXIT_USAGE, facts, fail, say
+from runtime import cli
+from runtime.cli import EXIT_USAGE, done, fail
 from runtime.home import HomeError
 from runtime.storage_errors import StorageError
 
 
-def init(home: Path, name: str | None, listen: str | None, http: str | None, database: str | None) -> None:
+def init(
+    home: Path, name: str | None, listen: str | None, http: str | None, database: str | None, as_json: bool
+) -> None:
     """Do ``wasl-hub init``."""
     values: dict[str, dict[str, object]] = {
         "hub": {"name": name, "listen": listen},
@@ -21,6 +24,7 @@ def init(home: Path, name: str | None, listen: str | None, http: str | None, dat
     }
     try:
         hub_home.make_home(home, values)
+        hub_home.publish(home, hub_home.load_keys(home), trust_serial=0)
         settings = hub_home.load_settings(home)
         engine = hub_home.open_database(home, settings)
         from runtime import migrations  # noqa: PLC0415 - brings Alembic
@@ -33,7 +37,10 @@ def init(home: Path, name: str | None, listen: str | None, http: str | None, dat
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or home}: {error.strerror or error}")
-    say(f"The hub's home is {home}. Next: wasl-hub invite FACILITY --home {home}; wasl-hub run --home {home}")
+    text = (
+        f"The hub's home is {home}. Next: wasl-hub invite FACILITY --home {home}; wasl-hub run --home {home}"
+    )
+    done({"home": str(home), "name": settings.hub.name}, text, as_json=as_json)
 
 
 def run(home: Path) -> None:
@@ -47,17 +54,5 @@ def run(home: Path) -> None:
 
 def check_config(home: Path, as_json: bool) -> None:
     """Do ``wasl-hub check-config``."""
-    try:
-        hub_home.load_settings(home)
-    except SettingsError as error:
-        faults = [{"file": x.file, "key": x.key, "value": x.value, "right": x.right} for x in error.faults]
-        if as_json:
-            facts({"ok": False, "faults": faults}, as_json=True, text=str)
-        else:
-            say(str(error))
-        sys.exit(EXIT_USAGE)
-    except (hub_home.HubHomeError, HomeError) as error:
-        fail(str(error))
-    except OSError as error:
-        fail(f"{error.filename or home}: {error.strerror or error}")
-    facts({"ok": True, "faults": []}, as_json=as_json, text=lambda: "The settings are right.")
+    refusals = (hub_home.HubHomeError, HomeError)
+    cli.check_config(lambda: hub_home.load_settings(home), refusals, home, as_json=as_json)

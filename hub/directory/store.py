@@ -8,9 +8,12 @@ from typing import Final
 from sqlalchemy import Connection, func, insert, or_, select, update
 
 from hub.directory.tables import credentials, directory_version, facilities, groups, invitations, mailboxes
-from protocols.link.frames import DirectoryEntry, Mailbox
+from hub.peers.notices import DIRECTORY, tell
+from protocols.link.entries import DirectoryEntry, Mailbox
 
 _ONE: Final = 1
+REFUSED: Final = b"refused"
+"""Stands in ``used_by`` for the key of a node that an administrator turned down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,9 @@ class FacilityRow:
     revocation: bytes
     mailboxes: tuple[Mailbox, ...]
     credentials: tuple[CredentialRow, ...]
+    kind: str = ""
+    wilaya: int = 0
+    created_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,8 @@ class CredentialRow:
     statement: bytes
     revoked: bool
     not_after_ms: int
+    issued_ms: int = 0
+    retired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,7 @@ class Invitation:
     psk: bytes
     expires_ms: int
     used_by: bytes | None
+    invited_by: str = ""
 
 
 def version(connection: Connection) -> int:
@@ -63,6 +72,7 @@ def next_version(connection: Connection) -> int:
     )
     if changed.rowcount == 0:
         connection.execute(insert(directory_version).values(one=_ONE, version=1))
+    tell(connection, DIRECTORY)
     return version(connection)
 
 
@@ -100,6 +110,33 @@ def put_facility(
             )
 
 
+def describe_facility(
+    connection: Connection, facility: str, *, kind: str | None = None, wilaya: int | None = None
+) -> None:
+    """Say what a facility is and where; None leaves it as it is."""
+    values: dict[str, object] = {}
+    if kind is not None:
+        values["kind"] = kind
+    if wilaya is not None:
+        values["wilaya"] = wilaya
+    if values:
+        connection.execute(update(facilities).where(facilities.c.facility == facility).values(values))
+        touch(connection, facility)
+
+
+def describe_mailbox(connection: Connection, facility: str, box: Mailbox) -> None:
+    """Give a mailbox its specialty and title, where ``box`` has any."""
+    values = {"title": box.title, "specialty": box.specialty}
+    values = {name: text for name, text in values.items() if text}
+    if values:
+        connection.execute(
+            update(mailboxes)
+            .where(mailboxes.c.facility == facility, mailboxes.c.name == box.name)
+            .values(values)
+        )
+        touch(connection, facility)
+
+
 def put_invitation(connection: Connection, invitation: Invitation, now_ms: int) -> None:
     """Keep an invitation that is being given out."""
     connection.execute(
@@ -110,6 +147,7 @@ def put_invitation(connection: Connection, invitation: Invitation, now_ms: int) 
             created_ms=now_ms,
             expires_ms=invitation.expires_ms,
             used_by=None,
+            invited_by=invitation.invited_by,
         )
     )
 
@@ -119,7 +157,7 @@ def find_invitation(connection: Connection, invitation: bytes) -> Invitation | N
     row = connection.execute(select(invitations).where(invitations.c.invitation == invitation)).one_or_none()
     if row is None:
         return None
-    return Invitation(row.invitation, row.facility, row.psk, row.expires_ms, row.used_by)
+    return Invitation(row.invitation, row.facility, row.psk, row.expires_ms, row.used_by, row.invited_by)
 
 
 def use_invitation(connection: Connection, invitation: bytes, link_key: bytes) -> bool:
@@ -133,6 +171,20 @@ def use_invitation(connection: Connection, invitation: bytes, link_key: bytes) -
         .values(used_by=link_key)
     )
     return claimed.rowcount == 1
+
+
+def spoil_invitations(connection: Connection, link_key: bytes) -> None:
+    """Let nobody use the invitations any more that this key used."""
+    connection.execute(update(invitations).where(invitations.c.used_by == link_key).values(used_by=REFUSED))
+
+
+def spoil_unused_invitations(connection: Connection, facility: str) -> None:
+    """Let nobody use the invitations of a facility that are still out."""
+    connection.execute(
+        update(invitations)
+        .where(invitations.c.facility == facility, invitations.c.used_by.is_(None))
+        .values(used_by=REFUSED)
+    )
 
 
 def next_serial(connection: Connection, facility: str) -> int:
@@ -159,6 +211,7 @@ def put_credential(connection: Connection, row: CredentialRow) -> None:
             statement=row.statement,
             revoked=False,
             not_after_ms=row.not_after_ms,
+            issued_ms=row.issued_ms,
         )
     )
     touch(connection, row.facility)
@@ -172,16 +225,46 @@ def touch(connection: Connection, facility: str) -> None:
 
 
 def revoke(connection: Connection, facility: str, serial: int, statement: bytes) -> None:
-    """Revoke all credentials up to ``serial``; ``statement`` is the authority's signed word."""
+    """Revoke all credentials up to ``serial``; ``statement`` is the authority's signed word.
+
+    Empty if that has yet to come: then an earlier one stays.
+    """
     connection.execute(
         update(credentials)
         .where(credentials.c.facility == facility, credentials.c.serial <= serial)
         .values(revoked=True)
     )
-    connection.execute(
-        update(facilities).where(facilities.c.facility == facility).values(revocation=statement)
-    )
+    if statement:
+        connection.execute(
+            update(facilities).where(facilities.c.facility == facility).values(revocation=statement)
+        )
     touch(connection, facility)
+
+
+def retire_before(connection: Connection, facility: str, serial: int) -> bool:
+    """Let credentials below ``serial`` open no session any more; returns whether that changed anything."""
+    changed = connection.execute(
+        update(credentials)
+        .where(
+            credentials.c.facility == facility,
+            credentials.c.serial < serial,
+            credentials.c.retired.is_(False),
+        )
+        .values(retired=True)
+    )
+    if changed.rowcount:
+        touch(connection, facility)
+    return changed.rowcount > 0
+
+
+def credentials_of(connection: Connection, facility: str) -> list[CredentialRow]:
+    """Return a facility's credentials that are not revoked, newest first."""
+    rows = connection.execute(
+        select(credentials)
+        .where(credentials.c.facility == facility, credentials.c.revoked.is_(False))
+        .order_by(credentials.c.serial.desc())
+    )
+    return [_credential(row) for row in rows]
 
 
 def suspend(connection: Connection, facility: str, *, suspended: bool) -> bool:
@@ -221,6 +304,7 @@ def all_facilities(connection: Connection) -> list[FacilityRow]:
         FacilityRow(
             row.facility, row.title, row.suspended, row.version, row.revocation,
             tuple(boxes.get(row.facility, ())), tuple(keys.get(row.facility, ())),
+            row.kind, row.wilaya, row.created_ms,
         )
         for row in connection.execute(select(facilities).order_by(facilities.c.facility))
     ]  # fmt: skip
@@ -235,5 +319,5 @@ def all_groups(connection: Connection) -> list[DirectoryEntry]:
 
 
 def _credential(row: object) -> CredentialRow:
-    names = ("facility", "serial", "link_key", "statement", "revoked", "not_after_ms")
+    names = ("facility", "serial", "link_key", "statement", "revoked", "not_after_ms", "issued_ms", "retired")
     return CredentialRow(*(getattr(row, name) for name in names))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from hub.directory import store
-from protocols.link.frames import DirectoryEntry
+from protocols.link.entries import DirectoryEntry
 
 CREDENTIALS_SHOWN: Final = 2
 
@@ -21,12 +22,15 @@ class Standing(Enum):
     ACTIVE = auto()
     SUSPENDED = auto()
     REVOKED = auto()
+    RETIRED = auto()
+    """Its node has connected with newer keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
     mailboxes: frozenset[str]
     active: bool
+    kind: str
 
 
 class DirectoryView:
@@ -38,16 +42,22 @@ class DirectoryView:
         self.version = version
         self._places: dict[str, _Place] = {}
         self._keys: dict[bytes, tuple[str, Standing]] = {}
+        self._replacing: dict[bytes, int] = {}
+        alike: dict[frozenset[str], frozenset[str]] = {}
         entries = list(groups)
         for row in facilities:
             usable = [credential for credential in row.credentials if not credential.revoked]
             active = bool(usable) and not row.suspended
             # A facility that has been invited and not joined yet has no key: nothing can be sealed for it.
-            self._places[row.facility] = _Place(frozenset(box.name for box in row.mailboxes), active)
+            boxes = frozenset(box.name for box in row.mailboxes)
+            self._places[row.facility] = _Place(alike.setdefault(boxes, boxes), active, row.kind)
             for credential in row.credentials:
                 self._keys[credential.link_key] = row.facility, _standing(row, credential)
+            in_use = [one for one in usable if not one.retired]
+            if len(in_use) > 1:
+                self._replacing[in_use[-1].link_key] = in_use[-1].serial
             entries.append(_entry(row, usable, active=active))
-        self._entries = tuple(sorted(entries, key=lambda entry: entry.version))
+        self._entries = tuple(sorted(entries, key=_version_of))
 
     @classmethod
     def load(cls, connection: Connection) -> DirectoryView:
@@ -59,6 +69,11 @@ class DirectoryView:
         place = self._places.get(facility)
         return None if place is None else place.mailboxes
 
+    def kind_of(self, facility: str) -> str:
+        """Return what kind of institution the facility is, empty if that was not said."""
+        place = self._places.get(facility)
+        return "" if place is None else place.kind
+
     def is_active(self, facility: str) -> bool:
         """Return whether the facility may send and receive now."""
         place = self._places.get(facility)
@@ -68,22 +83,32 @@ class DirectoryView:
         """Return the facility that a link key belongs to, and what it is here."""
         return self._keys.get(link_key, ("", Standing.UNKNOWN))
 
+    def replaces(self, link_key: bytes) -> int:
+        """Return the serial of a newest key beside which earlier ones may still open sessions; 0 if none."""
+        return self._replacing.get(link_key, 0)
+
     def entry(self, facility: str) -> DirectoryEntry | None:
         """Return one facility as the nodes get it."""
         return next((entry for entry in self._entries if entry.name == facility), None)
 
     def entries_after(self, version: int) -> tuple[DirectoryEntry, ...]:
         """Return what changed after ``version``, in order of version."""
-        return tuple(entry for entry in self._entries if entry.version > version)
+        return self._entries[bisect_right(self._entries, version, key=_version_of) :]
 
     def facilities(self) -> tuple[str, ...]:
         """Return all facility ids."""
         return tuple(self._places)
 
 
+def _version_of(entry: DirectoryEntry) -> int:
+    return entry.version
+
+
 def _standing(row: store.FacilityRow, credential: store.CredentialRow) -> Standing:
     if credential.revoked:
         return Standing.REVOKED
+    if credential.retired:
+        return Standing.RETIRED
     return Standing.SUSPENDED if row.suspended else Standing.ACTIVE
 
 
@@ -91,4 +116,6 @@ def _entry(row: store.FacilityRow, usable: list[store.CredentialRow], *, active:
     statements = [credential.statement for credential in usable[-CREDENTIALS_SHOWN:]]
     if row.revocation:
         statements.append(row.revocation)
-    return DirectoryEntry(row.version, row.facility, row.title, active, tuple(statements), row.mailboxes)
+    return DirectoryEntry(
+        row.version, row.facility, row.title, active, tuple(statements), row.mailboxes, row.kind, row.wilaya
+    )

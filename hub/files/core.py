@@ -13,7 +13,6 @@ call raises StorageFailed: the process has to end.
 """
 
 import os
-import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -21,15 +20,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hub.files.errors import AttachmentMissing, BadChunk, Conflict, Damaged, RootMismatch, TooManyUploads
+from hub.files.errors import (
+    AttachmentMissing,
+    BadChunk,
+    BeingUploaded,
+    Conflict,
+    Damaged,
+    RootMismatch,
+    TooManyUploads,
+)
 from hub.files.layout import HEADER_BYTES, KEY_BYTES, Header, check_header, decode_header, storage_key
-from hub.files.upload import PART, SEALED, AttachmentFile
+from hub.files.room import Room
+from hub.files.upload import PART, SEALED, AttachmentFile, is_free
 from runtime import disk
 from runtime.storage_errors import StorageFailed, StorageFull
 
 MAX_OPEN_FILES = 128
-MAX_UPLOADS_PER_FACILITY = 64
-"""Unfinished uploads of one facility."""
 MAX_CHUNKS_PER_CALL = 64
 """Chunks in one append or read: 4 MiB of memory."""
 FLOOR_BYTES = 1 << 30
@@ -53,17 +59,10 @@ class StoredFile:
     """Since the last sync, or since the finished one was last asked after; 0 if the clock went back."""
 
 
-@dataclass(slots=True)
-class _Reserved:
-    """Room that an unfinished upload was promised."""
-
-    owner_facility: str
-    remaining_bytes: int
-
-
 class AttachmentFiles:
-    """The store in ``directory``, which is made if missing; one at a time may be open on it.
+    """The store in ``directory``, which is made if missing.
 
+    One at a time may be open on it, unless all are ``shared``: then an upload is with one of them at a time.
     ``now_ms`` is the wall clock. Raises StorageError if the directory cannot be used.
     """
 
@@ -74,13 +73,14 @@ class AttachmentFiles:
         now_ms: Callable[[], int],
         floor_bytes: int = FLOOR_BYTES,
         max_open: int = MAX_OPEN_FILES,
+        shared: bool = False,
     ) -> None:
+        self._shared = shared
         self._directory = directory
         self._now_ms = now_ms
-        self._floor_bytes = floor_bytes
         self._max_open = max_open
         self._open: OrderedDict[bytes, AttachmentFile] = OrderedDict()
-        self._reserved: dict[bytes, _Reserved] = {}
+        self._room = Room(directory, floor_bytes)
         self._failure: StorageFailed | None = None
         with self._guarded():
             (directory / QUARANTINE).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ class AttachmentFiles:
             file = self._get(owner_facility, attachment_id)
             if not file.complete:
                 file.append(first_index, chunks)
-                self._reserved[file.header.key].remaining_bytes = _remaining(file)
+                self._promise(file)
             return file.next_chunk
 
     def sync(self, owner_facility: str, attachment_id: bytes) -> int:
@@ -153,7 +153,7 @@ class AttachmentFiles:
                 self._remove(key)
                 raise
             file.touch(self._now_ms())
-            self._reserved.pop(key, None)
+            self._room.forget(key)
 
     def read(self, owner_facility: str, attachment_id: bytes, first_index: int, count: int) -> list[bytes]:
         """Return sealed chunks of a finished attachment, fewer than ``count`` at its end; each was verified.
@@ -181,11 +181,22 @@ class AttachmentFiles:
         """
         header = Header(owner_facility, attachment_id, size_bytes, root)
         with self._guarded():
-            file = self._find(header.key)
+            try:
+                file = self._find(header.key)
+            except BeingUploaded:
+                return False
             if file is None or not file.complete or file.header != header:
                 return False
             file.touch(self._now_ms())
             return True
+
+    def let_go(self, owner_facility: str, attachment_id: bytes) -> None:
+        """Close an unfinished upload, synced: its node may go on with it at another process."""
+        with self._guarded():
+            file = self._open.get(storage_key(owner_facility, attachment_id))
+            if file is not None and not file.complete:
+                self._sync(file)
+                self._forget(file.header.key)
 
     def delete(self, owner_facility: str, attachment_id: bytes) -> bool:
         """Remove the attachment, finished or not; returns whether it was there. A power cut may revive it."""
@@ -219,9 +230,7 @@ class AttachmentFiles:
 
     def room_bytes(self) -> int:
         """Return how much more could be announced now: free space less the floor and what was promised."""
-        promised = sum(reserved.remaining_bytes for reserved in self._reserved.values())
-        with disk.saying(self._directory):
-            return shutil.disk_usage(self._directory).free - self._floor_bytes - promised
+        return self._room.left_bytes()
 
     def close(self) -> None:
         """Sync and close every open file."""
@@ -230,23 +239,29 @@ class AttachmentFiles:
                 self._evict()
 
     def _create(self, header: Header) -> AttachmentFile:
-        owned = sum(
-            1 for reserved in self._reserved.values() if reserved.owner_facility == header.owner_facility
-        )
-        if owned >= MAX_UPLOADS_PER_FACILITY:
-            raise TooManyUploads(
-                f"{header.owner_facility} has {owned} unfinished uploads; finish those first"
-            )
-        room = self.room_bytes()
-        if header.file_bytes > room:
-            raise StorageFull(
-                f"{self._directory}: {header.size_bytes} bytes were announced, there is room for"
-                f" {max(0, room)}; make room on the disk"
-            )
-        file = AttachmentFile.create(self._path(header.key, PART), header)
+        try:
+            self._room.check(header)
+        except (TooManyUploads, StorageFull):
+            if not self._shared:
+                raise
+            self._forget_ended()
+            self._room.check(header)
+        file = AttachmentFile.create(self._path(header.key, PART), header, shared=self._shared)
         self._keep_open(file)
-        self._reserved[header.key] = _Reserved(header.owner_facility, _remaining(file))
+        self._promise(file)
         return file
+
+    def _promise(self, file: AttachmentFile) -> None:
+        header = file.header
+        self._room.promise(
+            header.key, header.owner_facility, header.file_bytes - header.chunk_end(file.next_chunk)
+        )
+
+    def _forget_ended(self) -> None:
+        """Count no more what other processes have finished or removed."""
+        for key in self._room:
+            if key not in self._open and not self._path(key, PART).exists():
+                self._room.forget(key)
 
     def _get(self, owner_facility: str, attachment_id: bytes) -> AttachmentFile:
         file = self._find(storage_key(owner_facility, attachment_id))
@@ -257,18 +272,22 @@ class AttachmentFiles:
     def _find(self, key: bytes) -> AttachmentFile | None:
         """Return the file, opened if need be; a damaged one goes to quarantine."""
         if key in self._open:
-            self._open.move_to_end(key)
-            return self._open[key]
+            if not (self._shared and self._open[key].gone):
+                self._open.move_to_end(key)
+                return self._open[key]
+            self._forget(key)
         for suffix in (SEALED, PART):
             path = self._path(key, suffix)
             try:
-                file = AttachmentFile.open(path)
+                file = AttachmentFile.open(path, shared=self._shared)
             except FileNotFoundError:
                 continue
             except Damaged:
                 self._quarantine(path, key)
                 raise
             self._keep_open(file)
+            if not file.complete:  # another process may have begun it
+                self._promise(file)
             return file
         return None
 
@@ -302,7 +321,7 @@ class AttachmentFiles:
         return found
 
     def _forget(self, key: bytes) -> None:
-        self._reserved.pop(key, None)
+        self._room.forget(key)
         file = self._open.pop(key, None)
         if file is not None:
             file.close()
@@ -310,23 +329,32 @@ class AttachmentFiles:
     def _quarantine(self, path: Path, key: bytes) -> None:
         self._forget(key)
         aside = self._directory / QUARANTINE / f"{path.stem}-{self._now_ms()}{path.suffix}"
-        path.rename(aside)
+        try:
+            path.rename(aside)
+        except FileNotFoundError:
+            return  # another process was faster
         disk.sync_directory(aside.parent)
         disk.sync_directory(path.parent)
 
     def _reserve_found(self, path: Path) -> None:
         """Count an upload that a former process left; one without a header was never acknowledged."""
-        with path.open("rb") as file:
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            return  # another process has just finished it, or removed it
+        with file:
+            if self._shared and not is_free(file.fileno()):
+                return  # another process has it, and counts it
             data = file.read(HEADER_BYTES)
             found = os.fstat(file.fileno())
-        header, key = decode_header(data), bytes.fromhex(path.stem)
-        if header is not None and header.key == key:
-            remaining = max(0, header.file_bytes - found.st_blocks * _BLOCK_BYTES)
-            self._reserved[key] = _Reserved(header.owner_facility, remaining)
-        elif any(data):
-            self._quarantine(path, key)
-        else:
-            path.unlink()
+            header, key = decode_header(data), bytes.fromhex(path.stem)
+            if header is not None and header.key == key:
+                remaining = max(0, header.file_bytes - found.st_blocks * _BLOCK_BYTES)
+                self._room.promise(key, header.owner_facility, remaining)
+            elif any(data):
+                self._quarantine(path, key)
+            else:
+                path.unlink(missing_ok=True)
 
     def _path(self, key: bytes, suffix: str) -> Path:
         name = key.hex()
@@ -353,7 +381,3 @@ class AttachmentFiles:
         except StorageFailed as failure:
             self._failure = failure
             raise
-
-
-def _remaining(file: AttachmentFile) -> int:
-    return file.header.file_bytes - file.header.chunk_end(file.next_chunk)

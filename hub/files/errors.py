@@ -29,5 +29,9 @@ class TooManyUploads(AttachmentError):  # noqa: N818 - likewise
     """The facility has as many unfinished uploads as it may."""
 
 
+class BeingUploaded(AttachmentError):  # noqa: N818 - likewise
+    """Another hub process has the upload in hand; it lets go when its session with the node is over."""
+
+
 class Damaged(AttachmentError):  # noqa: N818 - likewise
     """What the disk holds is not what was stored; the file was moved to quarantine and is never forwarded."""

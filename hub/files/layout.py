@@ -110,7 +110,10 @@ def decode_header(data: bytes) -> Header | None:
     magic, size_bytes, root, attachment_id, length, facility = _FIELDS.unpack_from(padded)
     if magic != _MAGIC:
         return None
-    return Header(facility[:length].decode(), attachment_id, size_bytes, root)
+    try:
+        return Header(facility[:length].decode(), attachment_id, size_bytes, root)
+    except UnicodeDecodeError:
+        return None
 
 
 def encode_mark(key: bytes, durable: int) -> bytes:

@@ -37,10 +37,11 @@ class AttachmentStore:
         now_ms: Callable[[], int],
         on_fatal: Callable[[BaseException], None],
         floor_bytes: int = FLOOR_BYTES,
+        shared: bool = False,
     ) -> None:
         self._executor = executor
         self._on_fatal = on_fatal
-        self._files = AttachmentFiles(directory, now_ms=now_ms, floor_bytes=floor_bytes)
+        self._files = AttachmentFiles(directory, now_ms=now_ms, floor_bytes=floor_bytes, shared=shared)
 
     def open_upload(
         self, owner_facility: str, attachment_id: bytes, size_bytes: int, root: bytes
@@ -73,6 +74,10 @@ class AttachmentStore:
     ) -> "Deferred[bool]":
         """Fire with whether this very attachment is here, finished."""
         return self._run(lambda: self._files.has(owner_facility, attachment_id, size_bytes, root))
+
+    def let_go(self, owner_facility: str, attachment_id: bytes) -> "Deferred[None]":
+        """Close an unfinished upload."""
+        return self._run(lambda: self._files.let_go(owner_facility, attachment_id))
 
     def delete(self, owner_facility: str, attachment_id: bytes) -> "Deferred[bool]":
         """Remove it; fires with whether it was there."""

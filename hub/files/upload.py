@@ -7,15 +7,19 @@ lies above is compared with its leaves, and the tail from the first chunk that d
 ``finish`` compares the root over all leaves with the announced one, syncs, and renames to ``<key>.sealed``:
 that rename is the moment at which the attachment exists.
 
+Where several hub processes share a directory, an upload is locked while it is open: two that cut off and
+append to the same file would leave a hole in it that no leaf tells of. A finished attachment never changes.
+
 Not checked here: who may do what, and how much room there is (:mod:`hub.files.core`).
 """
 
+import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from crypto.filestream import HASH_BYTES, RootHash, leaf_hash
-from hub.files.errors import BadChunk, Damaged, OutOfOrder, RootMismatch
+from hub.files.errors import BadChunk, BeingUploaded, Damaged, OutOfOrder, RootMismatch
 from hub.files.layout import (
     HEADER_BYTES,
     LEAVES_OFFSET,
@@ -34,6 +38,30 @@ SEALED = ".sealed"
 _LEAVES_PER_READ = 4_096
 
 
+def _lock(descriptor: int, path: Path) -> None:
+    """Have the upload alone until the file is closed, or this process dies; closes it if another has it.
+
+    Or had it: between our opening and locking it may have become a finished attachment, or have gone.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        ours = os.path.samestat(os.fstat(descriptor), path.stat())
+    except (BlockingIOError, FileNotFoundError):
+        ours = False
+    if not ours:
+        os.close(descriptor)
+        raise BeingUploaded(f"{path}: another hub process has this upload in hand; offer it again")
+
+
+def is_free(descriptor: int) -> bool:
+    """Return whether no other process has an upload in hand; it stays locked until it is closed here."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 class AttachmentFile:
     """An open file; whoever makes one closes it. Not for several threads at once.
 
@@ -49,11 +77,17 @@ class AttachmentFile:
         self._descriptor = descriptor
 
     @classmethod
-    def create(cls, path: Path, header: Header) -> "AttachmentFile":
-        """Begin an upload; nothing of it is durable before the first :meth:`sync`."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    def create(cls, path: Path, header: Header, *, shared: bool = False) -> "AttachmentFile":
+        """Begin an upload; nothing of it is durable before the first :meth:`sync`.
+
+        ``shared``: other processes use the directory; raises BeingUploaded if one has just begun the same.
+        """
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if shared:
+            _lock(descriptor, path)
         upload = cls(path, descriptor, header)
         try:
+            os.ftruncate(descriptor, 0)
             disk.write_all(descriptor, [header.encode()], 0)
             disk.write_all(descriptor, [encode_mark(header.key, 0)], MARK_OFFSET)  # takes its room now
         except OSError:
@@ -63,9 +97,14 @@ class AttachmentFile:
         return upload
 
     @classmethod
-    def open(cls, path: Path) -> "AttachmentFile":
-        """Open what is there; an upload is recovered. Raises FileNotFoundError, or Damaged."""
+    def open(cls, path: Path, *, shared: bool = False) -> "AttachmentFile":
+        """Open what is there; an upload is recovered. Raises FileNotFoundError, or Damaged.
+
+        ``shared``: other processes use the directory; raises BeingUploaded if one has this upload open.
+        """
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        if shared and path.suffix == PART:
+            _lock(descriptor, path)
         header = decode_header(os.pread(descriptor, HEADER_BYTES, 0))
         if header is None or header.key.hex() != path.stem:
             os.close(descriptor)
@@ -77,6 +116,11 @@ class AttachmentFile:
             file.close()
             raise
         return file
+
+    @property
+    def gone(self) -> bool:
+        """Whether the file was removed, by another process or by hand."""
+        return os.fstat(self._descriptor).st_nlink == 0
 
     def append(self, first_index: int, chunks: Sequence[bytes]) -> None:
         """Store chunks that follow; those stored already are ignored. Raises OutOfOrder or BadChunk."""

@@ -1,3 +1,3 @@
 """The hub's schema, step by step; see ``runtime.migrations``."""
 
-HEAD = "0001"
+HEAD = "0012"

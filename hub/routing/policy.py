@@ -2,7 +2,7 @@
 
 A pattern is ``mailbox@facility`` with ``*`` anywhere in either part, or ``*`` alone, which
 matches every address; a kind pattern is like ``ORU^*`` or ``ORU``, which are the same
-(``protocols.hl7.catalogue``).
+(``protocols.hl7.catalogue``). ``from_kind`` and ``to_kind`` are kinds of facilities, or ``*``.
 Evaluating a rule touches no state, so the same rules can be run over a past ledger.
 """
 
@@ -18,6 +18,7 @@ from config.hub import Effect, Policy, PolicyRule
 from protocols.hl7 import catalogue
 
 CACHE_ANSWERS: Final = 65_536
+ANY: Final = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class _Compiled:
     sender: re.Pattern[str]
     kind: str
     to: re.Pattern[str]
+    sender_kind: str
+    to_kind: str
 
 
 class Rules:
@@ -36,20 +39,27 @@ class Rules:
         self._default = policy.default is Effect.ALLOW
         self.allows = lru_cache(CACHE_ANSWERS)(self._allows)
 
-    def _allows(self, sender: str, kind: str, recipient: str) -> bool:
-        """Return whether ``sender`` may send ``kind`` to ``recipient``."""
+    def _allows(
+        self, sender: str, kind: str, recipient: str, sender_kind: str = "", to_kind: str = ""
+    ) -> bool:
+        """Return whether ``sender`` may send ``kind`` to ``recipient``; with the kinds of both facilities."""
         for rule in self._rules:
             if (
                 rule.sender.fullmatch(sender)
                 and catalogue.matches(rule.kind, kind)
                 and rule.to.fullmatch(recipient)
+                and rule.sender_kind in (ANY, sender_kind)
+                and rule.to_kind in (ANY, to_kind)
             ):
                 return rule.allow
         return self._default
 
 
 def _compile(rule: PolicyRule) -> _Compiled:
-    return _Compiled(rule.effect is Effect.ALLOW, _pattern(rule.sender), rule.kind, _pattern(rule.to))
+    return _Compiled(
+        rule.effect is Effect.ALLOW, _pattern(rule.sender), rule.kind, _pattern(rule.to),
+        rule.sender_kind, rule.to_kind,
+    )  # fmt: skip
 
 
 def _pattern(text: str) -> re.Pattern[str]:

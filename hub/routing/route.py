@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from config.fields import duration_text
 from hub.routing.policy import Rules
 from protocols.link.envelope import Envelope, facility_of, mailbox_of
 from protocols.link.errors import RemoteError
+
+ROUTES_KEPT: Final = 16_384
+"""Answers kept, some 10 MiB; beyond, all are forgotten."""
+FEW_RECIPIENTS: Final = 4
+"""Who writes to more is not remembered: no facility's messages may fill the memory."""
 
 
 class Reason(StrEnum):
@@ -22,6 +27,7 @@ class Reason(StrEnum):
     EXPIRED = "expired"
     DAMAGED = "damaged-in-store"
     GIVEN_UP = "given-up"
+    RETURNED_BEFORE = "returned-before"
 
 
 class Delay(StrEnum):
@@ -30,6 +36,7 @@ class Delay(StrEnum):
     OFFLINE = "recipient-offline"
     WAITING = "recipient-slow"
     IN_DOUBT = "in-doubt"
+    PAUSED = "queue-paused"
 
 
 class Places(Protocol):
@@ -37,6 +44,9 @@ class Places(Protocol):
 
     def mailboxes_of(self, facility: str) -> frozenset[str] | None:
         """Return the facility's mailbox names, None if there is no such facility."""
+
+    def kind_of(self, facility: str) -> str:
+        """Return what kind of institution the facility is, empty if that was not said."""
 
     def is_active(self, facility: str) -> bool:
         """Return whether the facility may send and receive now."""
@@ -75,6 +85,26 @@ def route(envelope: Envelope, places: Places, rules: Rules) -> Routed:
     return Routed(tuple(deliveries), tuple(returns))
 
 
+class Routes:
+    """Routing by one directory and one set of rules; what was asked before is looked up."""
+
+    def __init__(self, places: Places, rules: Rules) -> None:
+        self._places, self._rules = places, rules
+        self._known: dict[tuple[str, str, tuple[str, ...]], Routed] = {}
+
+    def of(self, envelope: Envelope) -> Routed:
+        """Return what :func:`route` says."""
+        if len(envelope.recipients) > FEW_RECIPIENTS:
+            return route(envelope, self._places, self._rules)
+        asked = envelope.sender, envelope.kind, envelope.recipients
+        routed = self._known.get(asked)
+        if routed is None:
+            if len(self._known) >= ROUTES_KEPT:
+                self._known.clear()
+            routed = self._known[asked] = route(envelope, self._places, self._rules)
+        return routed
+
+
 def _obstacle(envelope: Envelope, recipient: str, places: Places, rules: Rules) -> Reason | None:
     facility = facility_of(recipient)
     names = places.mailboxes_of(facility)
@@ -84,6 +114,7 @@ def _obstacle(envelope: Envelope, recipient: str, places: Places, rules: Rules) 
         return Reason.INACTIVE
     if mailbox_of(recipient) not in names:
         return Reason.UNKNOWN_MAILBOX
-    if not rules.allows(envelope.sender, envelope.kind, recipient):
+    kinds = places.kind_of(envelope.sender_facility), places.kind_of(facility)
+    if not rules.allows(envelope.sender, envelope.kind, recipient, *kinds):
         return Reason.NOT_ALLOWED
     return None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from config.fields import size_text
 from crypto.sealing import message_digest
 from hub.core import HubCore
-from hub.routing.route import Reason, Routed, check_sender, route
+from hub.routing.route import Reason, Routed, check_sender
 from hub.spool.store import Entry
 from protocols.link import frames as f
 from protocols.link import limits
@@ -50,6 +50,17 @@ class Intake:
         self._waiting_bytes = 0
         self._running = False
         self._refusing = False
+        self._again: dict[bytes, frozenset[str]] = {}
+
+    def again(self, frame: f.Again) -> None:
+        """Take note of what may have been accepted before this hub was restored, and is submitted next."""
+        if self._refusing:
+            return
+        if self._hub.epoch.at_ms == 0:
+            raise RemoteError("out-of-turn", "AGAIN at a hub that was never restored from a backup")
+        if len(self._again) + len(frame.items) > limits.SUBMIT_WINDOW:
+            raise RemoteError("window", f"AGAIN of more than {limits.SUBMIT_WINDOW} messages")
+        self._again.update((item.id, frozenset(item.returned)) for item in frame.items)
 
     def submit(self, frame: f.Submit) -> None:
         """Take a batch, unless BUSY is out and not yet answered."""
@@ -125,6 +136,7 @@ class Intake:
     def _busy(self, retry_after_ms: int, text: str) -> None:
         self._refusing = True
         self._waiting.clear()
+        self._again.clear()
         self._waiting_bytes = 0
         self._hub.metrics.busy.inc()
         self._session.say(f.Busy(retry_after_ms, text))
@@ -145,10 +157,16 @@ class Intake:
         except RemoteError as fault:
             raise _Refusing(f.Refusal(envelope.id, fault.code, fault.text)) from None
         left_ms = envelope.valid_for_ms - submission.age_ms
-        if left_ms > 0:
-            routed = route(envelope, hub.view, hub.rules)
+        named = self._again.pop(envelope.id, None)
+        again_until_ms = 0 if named is None else hub.epoch.again_until(now_ms - submission.age_ms)
+        returned = named if again_until_ms else None
+        if returned is not None:
+            routed = _routed_again(hub.routes.of(envelope), returned.intersection(envelope.recipients))
+        elif left_ms > 0:
+            routed = hub.routes.of(envelope)
         else:
             routed = Routed((), tuple((address, Reason.EXPIRED) for address in envelope.recipients))
+        files = len(envelope.attachments)
         entry = Entry(
             id=envelope.id,
             facility=self._session.facility,
@@ -157,13 +175,14 @@ class Intake:
             recipients=" ".join(envelope.recipients),
             kind=envelope.kind,
             priority=int(envelope.priority),
-            size=len(submission.message) + sum(ref.size for ref in envelope.attachments),
-            files=len(envelope.attachments),
+            size=len(submission.message) + (sum(ref.size for ref in envelope.attachments) if files else 0),
+            files=files,
             expires_ms=now_ms + max(0, left_ms),
             due_ms=now_ms + max(0, left_ms) - envelope.valid_for_ms // WARN_FRACTION,
             message=submission.message,
             deliveries=routed.deliveries,
             returns=routed.returns,
+            again_until_ms=again_until_ms,
         )
         return entry, envelope
 
@@ -180,6 +199,22 @@ class Intake:
             if not await self._hub.files.has(self._session.facility, ref.id, ref.size, ref.root):
                 text = f"attachment {ref.id.hex()} has not been stored here"
                 raise _Refusing(f.Refusal(envelope.id, "no-file", text))
+
+
+def _routed_again(routed: Routed, returned: frozenset[str]) -> Routed:
+    """Leave out who is known to have given its copy back; whoever is asked again answers as before.
+
+    A copy for somebody who is out of traffic now may be there already: it waits, like all that is in doubt.
+    """
+    back = tuple((address, Reason.RETURNED_BEFORE) for address in sorted(returned))
+    inactive = (address for address, reason in routed.returns if reason is Reason.INACTIVE)
+    return Routed(
+        tuple(address for address in (*routed.deliveries, *inactive) if address not in returned),
+        (
+            *(one for one in routed.returns if one[0] not in returned and one[1] is not Reason.INACTIVE),
+            *back,
+        ),
+    )
 
 
 class _Refusing(Exception):  # noqa: N818 - carries an answer

@@ -9,14 +9,16 @@ keys and gets the same credential.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from crypto.errors import CryptoError, MalformedKey
 from crypto.keys import SealingPublicKey, SigningPublicKey
 from hub.core import HubCore
 from hub.directory import service
 from hub.directory import store as directory
+from hub.directory.requests import Request
 from protocols.link import frames as f
+from protocols.link import limits
 from protocols.link.joincode import join_proof
 from protocols.link.session import HelloReceived
 from runtime import crash
@@ -25,6 +27,9 @@ from runtime.tasks import spawn
 
 if TYPE_CHECKING:
     from hub.sessions.session import HubSession
+
+PENDING_RETRY_S: Final = 5
+"""When a node whose keys wait may ask again."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -83,9 +88,20 @@ class Joining:
             link.end(f.Goodbye.INVITATION_REFUSED, str(refused))
             return
         crash.reached("hub-joined-before-answer")
+        if isinstance(credential, Request):
+            self._wait(credential)
+            return
         hub.metrics.handshakes["joined"].inc()
         event(_LOG, logging.INFO, "facility-joined", facility=credential.facility, peer=link.peer)
         await hub.reload_directory()
         entry = hub.view.entry(credential.facility)
         assert entry is not None
-        self._session.say(f.Joined(credential.facility, credential.statement, entry))
+        trust = tuple(blob for _, blob in hub.holds.told[-limits.TRUST_CHANGES :])
+        self._session.say(f.Joined(credential.facility, credential.statement, entry, trust))
+
+    def _wait(self, request: Request) -> None:
+        """Tell the node that its keys are noted, and for whom they wait."""
+        self._hub.metrics.handshakes["pending"].inc()
+        event(_LOG, logging.INFO, "join-waits", facility=request.facility, peer=self._session.link.peer)
+        whom = "the authority to sign them" if request.approved_by else "an administrator to approve them"
+        self._session.link.end(f.Goodbye.PENDING, f"these keys wait for {whom}", PENDING_RETRY_S)

@@ -1,13 +1,13 @@
 """Telling senders what became of their messages, and taking the later word of recipients.
 
 Events are a numbered stream per facility. The session sends on from the facility's cursor
-and moves the cursor when the node says how far it has them in its own tables; after a cut
-it begins again at the cursor, and the node ignores what it knows.
+and moves the cursor when the node says how far it has them in its own tables, if not at once;
+after a cut it begins again at the cursor, and the node ignores what it knows.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -36,11 +36,22 @@ class NewsFeed:
         self._hub = hub
         self._session = session
         self._sent_up_to: int | None = None
-        self._unread: deque[int] = deque()
+        self._unread: list[int] = []
         self._running = False
         self._again = False
         self._caught_up = False
         self._missed = False
+
+    def start(self, events_taken: int, *, unread: bool) -> None:
+        """Begin at the facility's cursor; ``unread`` says whether there were events behind it.
+
+        What was committed since then, this has been told.
+        """
+        if unread or self._missed or self._running or self._sent_up_to is not None:
+            self.wake()
+        else:
+            self._sent_up_to = events_taken
+            self._caught_up = True
 
     def hand(self, news: Sequence[News]) -> None:
         """Take events that were committed just now; they are in the table as well.
@@ -63,7 +74,7 @@ class NewsFeed:
         self._again = True
         if not self._running and self._session.link.session.open:
             self._running = True
-            spawn(self._run(), self._session.failed)
+            spawn(self._run(), lambda error: self._session.again(error, self.wake))
 
     @property
     def _room(self) -> int:
@@ -109,14 +120,10 @@ class NewsFeed:
         """Move the cursor: the node has committed events up to here."""
         if self._sent_up_to is None or frame.up_to > self._sent_up_to:
             raise RemoteError("malformed", f"EVENTS_TAKEN up to {frame.up_to}, sent were {self._sent_up_to}")
-        while self._unread and self._unread[0] <= frame.up_to:
-            self._unread.popleft()
-        facility = self._session.facility
-        spawn(self._move(facility, frame.up_to), self._session.failed)
-
-    async def _move(self, facility: str, up_to: int) -> None:
-        await self._hub.commits.read_up_to(facility, up_to)
-        self.wake()
+        del self._unread[: bisect_right(self._unread, frame.up_to)]
+        self._hub.commits.read_up_to(self._session.facility, frame.up_to)
+        if not self._caught_up:
+            self.wake()
 
     # ── receipts from this node, for the senders of what it got ────────────────────────
 

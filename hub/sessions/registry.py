@@ -53,14 +53,6 @@ class Sessions:
             if session is not None:
                 session.news()
 
-    def mail_for_everyone(self) -> None:
-        """Hint: rows were queued that no session has been handed."""
-        self.mail_for(list(self._open))
-
-    def news_for_everyone(self) -> None:
-        """Hint: events were written that no session has been handed."""
-        self.news_for(list(self._open))
-
     def directory_changed(self, view: DirectoryView) -> None:
         """End the sessions of those who may not stay, tell the others what changed."""
         for session in list(self._open.values()):

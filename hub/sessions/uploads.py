@@ -1,7 +1,8 @@
 """Attachments on their way in: OFFER, WANT, CHUNK, STORED.
 
-The hub asks for a window of chunks, stores what comes, makes it durable, and asks for the
-next window from there: WANT never names a chunk that a power cut could still take. Only
+The hub asks for a window of chunks, stores what comes, makes it durable half a window at a
+time, and asks for as much again from there while the other half is on its way: WANT never
+begins behind a chunk that a power cut could still take. Only
 when the whole is durable and its root is right does it say STORED, and only then may a
 message that names the attachment be accepted.
 """
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from config.fields import size_text
 from crypto.filestream import SEALED_CHUNK_BYTES, chunk_count
 from hub.core import HubCore
-from hub.files.errors import AttachmentError, AttachmentMissing, Damaged, TooManyUploads
+from hub.files.errors import AttachmentError, AttachmentMissing, BeingUploaded, Damaged, TooManyUploads
 from protocols.link import frames as f
 from protocols.link import limits
 from protocols.link.errors import RemoteError
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from hub.sessions.session import HubSession
 
 RETRY_MS: Final = 10_000
+CHUNKS_PER_SYNC: Final = limits.CHUNK_WINDOW // 2
+ELSEWHERE_MS: Final = 1_000
+"""Until another hub process has noticed that the node is no longer there."""
 
 
 @dataclass(slots=True)
@@ -33,6 +37,7 @@ class _Upload:
     id: bytes
     chunks: int
     expected: int = 0
+    durable: int = 0
     until: int = 0
     waiting: list[bytes] = field(default_factory=list)
     running: bool = False
@@ -45,6 +50,21 @@ class Uploads:
         self._hub = hub
         self._session = session
         self._uploads: dict[bytes, _Upload] = {}
+        self._over = False
+
+    def end(self) -> None:
+        """Close what is unfinished, since the session is over: the node may go on at another process."""
+        self._over = True
+        if self._hub.shared:
+            spawn(self._let_go(), self._session.failed)
+
+    async def _let_go(self) -> None:
+        for identifier in list(self._uploads):
+            await self._hub.files.let_go(self._session.facility, identifier)
+
+    def _done(self, upload: _Upload) -> bool:
+        """Return whether there is nothing to store; after the session's end it would be opened again."""
+        return self._over or not upload.waiting
 
     def offer(self, frame: f.Offer) -> None:
         """Begin or resume an attachment."""
@@ -90,20 +110,27 @@ class Uploads:
     async def _run(self, upload: _Upload) -> None:
         facility, files = self._session.facility, self._hub.files
         try:
-            while upload.waiting:
+            while not self._done(upload):
                 chunks, upload.waiting = upload.waiting, []
                 first = upload.expected - len(chunks)
                 await files.append(facility, upload.id, first, chunks)
-                durable = await files.sync(facility, upload.id)
+                if self._over:
+                    return
                 self._hub.metrics.file_bytes_in.inc(sum(map(len, chunks)))
-                crash.reached("hub-chunks-stored")
-                await self._go_on(upload, durable)
+                stored = first + len(chunks)
+                if stored - upload.durable >= CHUNKS_PER_SYNC or stored >= upload.until:
+                    durable = await files.sync(facility, upload.id)
+                    crash.reached("hub-chunks-stored")
+                    await self._go_on(upload, durable)
         except (AttachmentError, StorageError) as error:
             self._failed(upload, error)
         finally:
             upload.running = False
 
     async def _go_on(self, upload: _Upload, durable: int) -> None:
+        if self._over:
+            return
+        upload.durable = durable
         if durable < upload.chunks:
             upload.until = min(durable + limits.CHUNK_WINDOW, upload.chunks)
             self._session.say(f.Want(upload.id, durable, upload.until))
@@ -116,6 +143,9 @@ class Uploads:
         self._uploads.pop(upload.id, None)
         # What this hub's disk lost is no fault of the sender's: it begins again from chunk 0.
         later = isinstance(error, (StorageError, TooManyUploads, Damaged, AttachmentMissing))
+        if isinstance(error, BeingUploaded):
+            self._refuse(upload.id, "try-later", str(error), ELSEWHERE_MS)
+            return
         code = "no-room" if isinstance(error, StorageFull) else "try-later" if later else "bad-attachment"
         self._refuse(upload.id, code, str(error), RETRY_MS if later else 0)
 

@@ -20,7 +20,17 @@ COMMANDS = {
     "show": ("nodes.cli.commands", "show", "Show one message, received or sent."),
     "fetch": ("nodes.cli.commands", "fetch", "Write a received message and its files into a directory."),
     "directory": ("nodes.cli.commands", "directory", "List facilities, mailboxes and groups."),
+    "rotate": ("nodes.cli.commands", "rotate", "Replace this node's keys by new ones."),
+    "trust": ("nodes.cli.commands", "trust", "Follow new keys of the network by a file."),
     "status": ("nodes.cli.commands", "status", "Say how this node is: queue, link, alarms."),
+    "witness": ("nodes.cli.commands", "witness", "Show what this node has seen of the hub's audit log."),
+    "backup": (
+        "nodes.cli.keeping_commands",
+        "backup",
+        "Back up the home while it runs; check; restore; drill.",
+    ),
+    "doctor": ("nodes.cli.keeping_commands", "doctor", "Say what is wrong and what to do."),
+    "db": ("nodes.cli.keeping_commands", "db", "Show the schema, rehearse or do its upgrade."),
 }
 
 

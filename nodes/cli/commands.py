@@ -25,6 +25,10 @@ _mailbox = click.option("--mailbox", metavar="MAILBOX", help="Which one, if it c
 @click.argument("code")
 @_home
 @click.option("--http", metavar="HOST:PORT", help="Health and metrics. Default: 127.0.0.1:7610.")
+@click.option(
+    "--timeout", type=cli.Duration(or_none=True), default="15m", show_default=True,
+    help="How long to wait if an administrator has to approve the keys.",
+)  # fmt: skip
 @cli.done_by("nodes.cli.daemon", "join")
 def join() -> None:
     """Join a network with the one-time CODE that its administrator gave you.
@@ -145,7 +149,51 @@ def directory() -> None:
 
 @click.command()
 @_home
+@click.option(
+    "--timeout", type=cli.Duration(or_none=True), default="2m", show_default=True, help="How long to wait."
+)
+@_json
+@cli.done_by("nodes.cli.rotate", "rotate")
+def rotate() -> None:
+    """Replace this node's keys by new ones, while it runs; messages under way are not touched.
+
+    The keys before are kept for what was sealed for them. After a theft this is not enough: have the facility
+    revoked, and join anew.
+    """
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@_home
+@cli.done_by("nodes.cli.trust", "trust")
+def trust() -> None:
+    """Follow the new keys of hub and authority in FILE, which `wasl-hub rotate export` wrote.
+
+    For a node that was away while its network's keys changed. Each change must be signed by the authority
+    that this node trusts: a file from elsewhere changes nothing.
+    """
+
+
+@click.command()
+@_home
 @_json
 @cli.done_by("nodes.cli.look", "status")
 def status() -> None:
     """Say how this node is: what waits, whether the daemon runs, and the latest alarms."""
+
+
+@click.command()
+@_home
+@click.option("--begin-anew", is_flag=True, help="Forget it: the next checkpoint is believed as it comes.")
+@click.option(
+    "--evidence", is_flag=True, help="What the hub's log went back behind, as the hub had signed it."
+)
+@_json
+@cli.done_by("nodes.cli.witness", "show")
+def witness() -> None:
+    """Show the last checkpoint of the hub's audit log that this node countersigned.
+
+    After the alarm audit-fork nothing is countersigned any more. If the hub's operator has shown why the log
+    has another history, --begin-anew ends that, with the node's next session. A restored hub needs none of
+    this: the node goes on from before the backup by itself, and keeps what was lost as --evidence.
+    """

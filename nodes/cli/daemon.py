@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from config.errors import SettingsError
 from config.fields import HostPort
 from crypto.errors import CryptoError
+from crypto.fingerprint import in_hex, in_words
 from nodes import home as node_home
 from nodes.link.errors import NodeError
 from protocols.link.errors import RemoteError
 from protocols.link.joincode import JoinCode, decode_joincode
-from runtime.cli import EXIT_USAGE, facts, fail, say
+from runtime import cli
+from runtime.cli import EXIT_TIMED_OUT, EXIT_USAGE, fail, say
 from runtime.home import HomeError, marks_in
 from runtime.storage_errors import StorageError
 
+_ASK_AGAIN_S: Final = 3.0
+"""Between two questions of a node whose keys wait at the hub."""
 
-def join(code: str, home: Path, http: str | None) -> None:
+
+def join(code: str, home: Path, http: str | None, timeout: float) -> None:
     """Do ``wasl-node join``."""
-    from nodes.link.identity import (  # noqa: PLC0415 - brings SQL
-        IDENTITY,
-        NodeKeys,
-        load_keys,
-        save_identity,
-        save_keys,
-    )
+    from nodes.link.identity import IDENTITY, save_identity  # noqa: PLC0415 - brings SQL
+    from nodes.link.keyfiles import NodeKeys, keep_renewed_apart, load_keys, save_keys  # noqa: PLC0415 - brings SQL
 
     try:
         read = decode_joincode(code)
@@ -40,7 +40,9 @@ def join(code: str, home: Path, http: str | None) -> None:
         if keys is None:
             keys = NodeKeys.generate()
             save_keys(home, keys)
-        joined = _join(home, read, keys, node_home.hub_address(settings, read.hub))
+        say(_fingerprint_text(keys.fingerprint))
+        joined = _join(home, read, keys, node_home.hub_address(settings, read.hub), timeout)
+        keep_renewed_apart(home)
         node_home.write_settings(home, http)
         save_identity(home, joined)
     except SettingsError as error:
@@ -54,7 +56,11 @@ def join(code: str, home: Path, http: str | None) -> None:
     say(f"This is {read.facility} now. Next: wasl-node run --home {home}")
 
 
-def _join(home: Path, code: JoinCode, keys: Any, address: HostPort) -> Any:
+def _fingerprint_text(fingerprint: bytes) -> str:
+    return f"The fingerprint of this node's keys:\n  {in_words(fingerprint)}\n  {in_hex(fingerprint)}"
+
+
+def _join(home: Path, code: JoinCode, keys: Any, address: HostPort, timeout_s: float) -> Any:
     """Ask the hub, and keep what it shows of this facility; return the identity, which is not written yet."""
     from twisted.internet import reactor  # noqa: PLC0415 - installing it takes a third of a second
     from twisted.python.failure import Failure  # noqa: PLC0415 - likewise
@@ -66,17 +72,30 @@ def _join(home: Path, code: JoinCode, keys: Any, address: HostPort) -> Any:
     from runtime.transactions import transact  # noqa: PLC0415 - likewise
 
     loop: Any = reactor
-    attempt = joining.Join(code, keys, ReactorClock(loop))
-    TcpConnector(loop, address.host, address.port)(attempt.link, attempt.failed)
+    clock = ReactorClock(loop)
+    until_s = clock.monotonic_s() + timeout_s
     outcome: list[Any] = []
+    told: list[str] = []
+
+    def ask() -> None:
+        attempt = joining.Join(code, keys, clock)
+        TcpConnector(loop, address.host, address.port)(attempt.link, attempt.failed)
+        attempt.done.addBoth(finish)
 
     def finish(result: Any) -> None:
+        if isinstance(result, Failure) and isinstance(result.value, joining.JoinWaits):
+            _say_once(told, str(result.value))
+            if clock.monotonic_s() + _ASK_AGAIN_S <= until_s:
+                loop.callLater(_ASK_AGAIN_S, ask)
+                return
         outcome.append(result)
         loop.callLater(0, loop.stop)
 
-    attempt.done.addBoth(finish)
+    ask()
     loop.run()
     result = outcome[0] if outcome else None
+    if isinstance(result, Failure) and isinstance(result.value, joining.JoinWaits):
+        fail(f"{result.value} still; run the same command again later", EXIT_TIMED_OUT)
     if isinstance(result, Failure):
         fail(str(result.value))
     if result is None:
@@ -85,12 +104,19 @@ def _join(home: Path, code: JoinCode, keys: Any, address: HostPort) -> Any:
     engine = node_home.open_database(home)
     migrations.upgrade(engine, "nodes")
     try:
-        transact(engine, lambda connection: addressbook.merge(connection, entry, joined.authority_key))
+        transact(engine, lambda connection: addressbook.merge(connection, entry, *joined.authorities))
     except addressbook.Distrusted as problem:
         fail(f"the hub showed what the authority of this code did not sign: {problem}")
     finally:
         engine.dispose()
     return joined
+
+
+def _say_once(told: list[str], text: str) -> None:
+    """Tell the person whom the keys wait for, and what to do about it."""
+    if text not in told:
+        told.append(text)
+        say(f"At the hub {text}: have them read out the words above. Waiting …")
 
 
 def run(home: Path) -> None:
@@ -104,17 +130,5 @@ def run(home: Path) -> None:
 
 def check_config(home: Path, as_json: bool) -> None:
     """Do ``wasl-node check-config``."""
-    try:
-        node_home.load_settings(home)
-    except SettingsError as error:
-        faults = [{"file": x.file, "key": x.key, "value": x.value, "right": x.right} for x in error.faults]
-        if as_json:
-            facts({"ok": False, "faults": faults}, as_json=True, text=str)
-        else:
-            say(str(error))
-        sys.exit(EXIT_USAGE)
-    except (NodeError, HomeError) as error:
-        fail(str(error))
-    except OSError as error:
-        fail(f"{error.filename or home}: {error.strerror or error}")
-    facts({"ok": True, "faults": []}, as_json=as_json, text=lambda: "The settings are right.")
+    refusals = (NodeError, HomeError)
+    cli.check_config(lambda: node_home.load_settings(home), refusals, home, as_json=as_json)

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from config.fields import size_text
+from crypto.fingerprint import in_hex, in_words
 from nodes.cli.opened import OpenedNode, opened_node
 from nodes.cli.taking import write_message
 from nodes.gateways.naming import body_suffix
@@ -19,6 +20,7 @@ from nodes.link import addressbook, facts, inbox, tracking
 from nodes.link.errors import NotFound
 from nodes.link.ids import id_text, parse_id
 from protocols.link.envelope import State, mailbox_of
+from protocols.link.places import wilaya_name
 from runtime import cli
 from runtime.transactions import read, transact
 
@@ -219,6 +221,8 @@ def directory(home: Path, as_json: bool) -> None:
             "facility": None if entry.is_group else entry.name,
             "group": entry.name if entry.is_group else None,
             "title": entry.title,
+            "kind": entry.kind or None,
+            "wilaya": entry.wilaya or None,
             "active": entry.active,
             "mailboxes": [
                 {"name": box.name, "title": box.title, "specialty": box.specialty} for box in entry.mailboxes
@@ -231,12 +235,15 @@ def directory(home: Path, as_json: bool) -> None:
         (
             f"{entry.name}@group" if entry.is_group else entry.name,
             "active" if entry.active else "inactive",
+            entry.kind or "-",
+            f"{entry.wilaya:02} {wilaya_name(entry.wilaya)}" if entry.wilaya else "-",
             " ".join(entry.members) if entry.is_group else " ".join(box.name for box in entry.mailboxes),
             entry.title,
         )
         for entry in entries
     ]
-    cli.facts(value, as_json=as_json, text=lambda: cli.table(rows, ("name", "state", "mailboxes", "title")))
+    header = ("name", "state", "kind", "wilaya", "mailboxes", "title")
+    cli.facts(value, as_json=as_json, text=lambda: cli.table(rows, header))
 
 
 def status(home: Path, as_json: bool) -> None:
@@ -247,8 +254,14 @@ def status(home: Path, as_json: bool) -> None:
         refusal = read(node.engine, facts.refusal)
         alarms = read(node.engine, lambda connection: facts.latest_alarms(connection, 20))
         running = node.poke()
+    fingerprint = node.identity.keys.fingerprint
     value = {
         "facility": node.identity.facility,
+        "fingerprint": {"words": in_words(fingerprint), "hex": in_hex(fingerprint)},
+        "keys": {
+            "serial": node.identity.credential.serial,
+            "expires": cli.moment(node.identity.credential.not_after_ms),
+        },
         "hub": node.identity.hub,
         "running": running,
         "connected": bool(connected) and running and not refusal,
@@ -266,6 +279,8 @@ def _status_text(value: dict[str, Any]) -> str:
         f"facility   {value['facility']}",
         f"daemon     {'running' if value['running'] else 'not running'}",
         f"hub        {value['hub']} ({_link_text(value)})",
+        f"keys       {value['fingerprint']['words']}",
+        f"           {value['fingerprint']['hex']}, until {value['keys']['expires']}",
         f"queued     {value['queued']}" + (f", oldest {value['oldest']}" if value["oldest"] else ""),
     ]
     lines += [f"alarm      {one['at']}  {one['code']}  {one['text']}" for one in value["alarms"]]

@@ -11,6 +11,7 @@ lower case. The bytes of the message are never changed to fit.
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
 from config.node import Mllp, MllpRoute
 from crypto.identity import is_id
@@ -22,6 +23,10 @@ _SENDING_APPLICATION = 3
 _SENDING_FACILITY = 4
 RECEIVING_APPLICATION = 5
 RECEIVING_FACILITY = 6
+
+
+ADDRESSING_FIELDS: Final = (3, 4, 5, 6, 9, 18)
+"""What of MSH :func:`addresses_of` reads; MSH-18 says in which characters."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,16 +96,17 @@ def refusal(
 
 def awaited(header: Header, acknowledge: Acknowledge) -> State:
     """Return how far a message must have come before there is something to say; QUEUED: say it now."""
-    mode = AcknowledgementMode.from_header(header)
-    due = any(mode.accept_ack_due(outcome) or mode.application_ack_due(outcome) for outcome in Outcome)
-    return LEVELS[acknowledge] if due else State.QUEUED
+    if acknowledge is Acknowledge.STORED:
+        return State.QUEUED
+    return LEVELS[acknowledge] if AcknowledgementMode.from_header(header).anything_due() else State.QUEUED
 
 
 def wants_both(header: Header) -> bool:
     """Whether the accept acknowledgement is to be followed by the application's own."""
     mode = AcknowledgementMode.from_header(header)
-    wants_application = any(mode.application.wants(outcome) for outcome in Outcome)
-    return wants_application and mode.accept_ack_due(Outcome.ACCEPTED) is not None
+    return mode.accept_ack_due(Outcome.ACCEPTED) is not None and any(
+        mode.application.wants(outcome) for outcome in Outcome
+    )
 
 
 def waiting_ends(level: State) -> frozenset[State]:
@@ -183,7 +184,8 @@ def _passed_through(header: Header, recipient: RecipientState) -> Answer | None:
     except ProtocolError:
         return None
     positive = recipient.state is State.PROCESSED
-    fits = answer.answers(header.control_id) and not answer.accept_level and answer.positive is positive
+    ours = answer.answers(header.control_id, header.control_id_bytes)
+    fits = ours and not answer.accept_level and answer.positive is positive
     return Answer(answer.code, raw) if fits and not batch.is_batch(raw) else None
 
 

@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 from protocols.hl7.acks import Acknowledgement, AcknowledgementMode, Outcome, read_ack
 from protocols.hl7.errors import MalformedMessage
-from protocols.hl7.header import read_header
+from protocols.hl7.header import Header, read_header
 
 NO_ANSWER_CODE = "none"
 """The code of a message whose success was not to be acknowledged."""
@@ -24,15 +24,16 @@ class Verdict(Enum):
 class Exchange:
     """The state of one sending: fed with frames by ``is_answer``, read when the answer came or time is up."""
 
-    def __init__(self, control_id: str, mode: AcknowledgementMode, *, fresh: bool) -> None:
-        """Take the message's MSH-10, its mode, and whether its connection has carried nothing before."""
+    def __init__(self, header: Header, *, fresh: bool) -> None:
+        """Take the message's header, and whether its connection has carried nothing before."""
+        mode = AcknowledgementMode.from_header(header)
         self.verdict = Verdict.AGAIN
         self.code = ""
         self.answer = b""
         self.unnamed = False
         """The answer had no MSA-2: its connection must carry nothing more."""
         self.strays = 0
-        self._control_id = control_id
+        self._asked = header.control_id, header.control_id_bytes
         self._fresh = fresh
         self._more_asked = mode.enhanced and mode.application.wants(Outcome.ACCEPTED)
         due = mode.accept_ack_due(Outcome.ACCEPTED) or mode.application_ack_due(Outcome.ACCEPTED)
@@ -47,7 +48,7 @@ class Exchange:
             self.strays += 1
             return False
         self.unnamed = first and not ack.control_id.strip()
-        if not self.unnamed and not ack.answers(self._control_id):
+        if not self.unnamed and not ack.answers(*self._asked):
             self.strays += 1
             return False
         self.code, self.answer, self.verdict = ack.code, frame, _verdict(ack)
@@ -61,8 +62,7 @@ class Exchange:
 
 def exchange_of(body: bytes, *, fresh: bool) -> Exchange:
     """Return the exchange for a message; :class:`MalformedMessage` if no answer could be matched with it."""
-    header = read_header(body)
-    return Exchange(header.control_id, AcknowledgementMode.from_header(header), fresh=fresh)
+    return Exchange(read_header(body), fresh=fresh)
 
 
 def _verdict(ack: Acknowledgement) -> Verdict:

@@ -38,6 +38,7 @@ from crypto.errors import CryptoError
 from crypto.primitives import blake2b
 from nodes.gateways import mllp_answers
 from nodes.gateways.addressing import (
+    ADDRESSING_FIELDS,
     RECEIVING_APPLICATION,
     RECEIVING_FACILITY,
     Addresses,
@@ -66,6 +67,8 @@ from runtime.storage_errors import StorageError, StorageFailed
 
 OWN_MAILBOXES_S: Final = 60.0
 """How long this facility's mailboxes are remembered; an unknown one is looked up at once."""
+RESOLVED_KEPT: Final = 1_024
+"""Headers whose addresses are remembered for as long, some KiB each at most."""
 APPLICATION_GRACE_S: Final = 1.0
 """How long an accept acknowledgement that is due waits, so that the application's answer can follow it."""
 MALFORMED: Final = "malformed"
@@ -126,6 +129,7 @@ class MllpInbound:
         self._repeat_log = RepeatLimit(clock)
         self._own: frozenset[str] | None = None
         self._own_read_s: float | None = None
+        self._resolved: dict[tuple[object, ...], Addresses] = {}
         self._port: Any = None
         self.factory = MllpServerFactory(
             self.handle,
@@ -226,13 +230,24 @@ class MllpInbound:
         known = self._own_read_s is not None and now_s - self._own_read_s < OWN_MAILBOXES_S
         if known:
             try:
-                return addresses_of(header, self._settings, self._facility, self._own)
+                return self._addressed(header)
             except Misaddressed as fault:
                 if not fault.foreign:
                     raise
         self._own = await self._post.read(lambda c: addressbook.mailboxes_of(c, self._facility))
         self._own_read_s = now_s
-        return addresses_of(header, self._settings, self._facility, self._own)
+        self._resolved.clear()
+        return self._addressed(header)
+
+    def _addressed(self, header: Header) -> Addresses:
+        """Return what ``addresses_of`` says; what was asked in the last ``OWN_MAILBOXES_S`` is looked up."""
+        asked = header.delimiters, *map(header.raw, ADDRESSING_FIELDS)
+        found = self._resolved.get(asked)
+        if found is None:
+            found = addresses_of(header, self._settings, self._facility, self._own)
+            if len(self._resolved) < RESOLVED_KEPT:
+                self._resolved[asked] = found
+        return found
 
     async def _put(self, header: Header, message: bytes, key: str, addresses: Addresses) -> outbox.Put:
         prepared = await self._post.prepare(message)

@@ -2,7 +2,8 @@
 
 Each mailbox of ``[mllp.deliver]`` has a :class:`_Courier` of its own, with a connection of its own; ``"*"``
 stands for every other mailbox for which something arrives. A courier takes what is due first (STAT before
-ROUTINE, else in order), sends the bytes as they are, and waits for the answer:
+ROUTINE, else in order), sends the bytes as they are, and waits for the answer. The commit that records the
+outcome also tells what is due next:
 
 - AA, or CA if MSH-16 asks for nothing more: processed. The answer goes back to the sender, sealed.
 - AE or CE: refused; the sender learns it, with the answer, and the next message has its turn.
@@ -27,12 +28,11 @@ other protection than a receiver that knows its MSH-10 again.
 """
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from random import Random
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter
-from sqlalchemy import Connection
 from twisted.internet.defer import CancelledError, Deferred
 
 from config.fields import HostPort
@@ -79,7 +79,7 @@ class MllpOutbound:
     """All deliveries over MLLP of one node; reactor thread only.
 
     ``connect`` makes the client for a target, one call a mailbox; ``alarm`` is told (code, text) of what a
-    person must look at; ``random`` spreads the retries.
+    person must look at; ``random`` spreads the retries; mailboxes ``at_desk`` are not among the ``"*"``.
     """
 
     def __init__(
@@ -91,9 +91,11 @@ class MllpOutbound:
         registry: CollectorRegistry | None,
         connect: ClientFactory,
         random: Random,
+        at_desk: frozenset[str] = frozenset(),
     ) -> None:
         self._post = post
         self._settings = settings
+        self._at_desk = at_desk
         self._alarm = alarm
         self._clock = clock
         self._metrics = _Metrics(registry)
@@ -122,10 +124,12 @@ class MllpOutbound:
         for courier in couriers:
             courier.stop()
 
-    def _wake(self) -> None:
-        self._bell.ring()
-        for courier in self._couriers.values():
-            courier.bell.ring()
+    def _wake(self, recipients: Collection[str] | None) -> None:
+        if recipients is None or not self._couriers.keys() >= {*recipients}:
+            self._bell.ring()
+        for recipient in self._couriers if recipients is None else recipients:
+            if recipient in self._couriers:
+                self._couriers[recipient].bell.ring()
 
     def _engage(self, recipient: str, target: HostPort) -> None:
         courier = _Courier(
@@ -145,7 +149,8 @@ class MllpOutbound:
                 event(_log, logging.ERROR, "mllp-inbox-unreadable", cause=fault)
                 lots = []
             for recipient, kind in lots:
-                if kind != FILE_KIND and recipient not in self._couriers:
+                elsewhere = kind == FILE_KIND or mailbox_of(recipient) in self._at_desk
+                if not elsewhere and recipient not in self._couriers:
                     self._engage(recipient, target)
             await self._bell.wait(POLL_S)
 
@@ -177,6 +182,9 @@ class _Courier:
             base_s=settings.delivery.retry_first_s, cap_s=settings.delivery.retry_cap_s, random=random
         )
         self._running: Deferred[None] | None = None
+        self._next: Received | None = None
+        self._empty = False
+        """The last commit found nothing else due: look no more until the bell rings."""
 
     def start(self) -> None:
         self._running = _background(self._run())
@@ -205,10 +213,14 @@ class _Courier:
 
     async def _deliver_next(self) -> bool | None:
         """Try what is due first: True, it is done with; False, try again later; None, nothing is due."""
-        found = await self._post.read(self._due)
-        if found is None:
+        message, self._next = self._next, None
+        empty, self._empty = self._empty, False
+        if message is None and (self.bell.rung or not empty):
+            self.bell.hush()
+            message = await self._post.read(lambda c: inbox.next_hl7(c, self._recipient))
+        if message is None:
             return None
-        message, body = found
+        body = await self._body_of(message)
         try:
             exchange = exchange_of(body, fresh=not self._client.connected)
         except ProtocolError as fault:
@@ -229,11 +241,11 @@ class _Courier:
         self._metrics.strays.inc(exchange.strays)
         return await self._conclude(message, exchange)
 
-    def _due(self, connection: Connection) -> tuple[Received, bytes] | None:
-        found = inbox.waiting(
-            connection, recipients=(self._recipient,), limit=1, unhanded_only=True, hl7_only=True
-        )
-        return (found[0], inbox.read_body(found[0], self._post.home)) if found else None
+    async def _body_of(self, message: Received) -> bytes:
+        home = self._post.home
+        if message.body_path is None:
+            return inbox.read_body(message, home)
+        return await self._post.read(lambda _connection: inbox.read_body(message, home))
 
     async def _conclude(self, message: Received, exchange: Exchange) -> bool:
         self._metrics.answers[exchange.code].inc()
@@ -257,13 +269,16 @@ class _Courier:
         """Commit the outcome, however long the database takes: sending again would make it a second one."""
         while True:
             try:
-                await self._post.conclude(message.seq, state, code=code, answer=answer)
+                self._next = await self._post.conclude_for_next(
+                    self._recipient, message.seq, state, code=code, answer=answer
+                )
             except StorageFailed:
                 raise
             except StorageError as fault:
                 self._log_fault("storage", fault)
                 await sleep(self._clock, self._backoff.next_s())
             else:
+                self._empty = self._next is None
                 return
 
     def _failed(self, reason: str) -> bool:
@@ -302,6 +317,14 @@ class _Bell:
         if self._waiter is not None:
             waiter, self._waiter = self._waiter, None
             waiter.callback(None)
+
+    @property
+    def rung(self) -> bool:
+        return self._rung
+
+    def hush(self) -> None:
+        """Forget that it was rung: who does so looks now."""
+        self._rung = False
 
     async def wait(self, timeout_s: float) -> None:
         if not self._rung:

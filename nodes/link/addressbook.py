@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -26,13 +27,17 @@ from crypto.keys import SigningPublicKey
 from nodes.link import facts
 from nodes.link.errors import Refused, UnknownRecipient
 from nodes.link.tables import addressbook
+from protocols.link.entries import DirectoryEntry, Mailbox
 from protocols.link.envelope import facility_of, mailbox_of
-from protocols.link.frames import DirectoryEntry, Mailbox
+from runtime.driver_sql import PreparedSql
+from runtime.storage_errors import DatabaseCorrupt
 
 GROUP: Final = "group"
 """``name@group`` is a group; no facility may have this id."""
 CLOCK_TOLERANCE_MS: Final = 26 * 3_600_000
 """How wrong a clock may be (a day, and a bit) before a credential's dates are not believed."""
+CREDENTIALS_KEPT: Final = 4_096
+"""So many facilities' credentials need not be verified again each time."""
 _SHOWN_CHARS: Final = 80
 """So much of what is no address is shown."""
 
@@ -50,6 +55,8 @@ class Entry:
     active: bool
     mailboxes: tuple[Mailbox, ...]
     members: tuple[str, ...]
+    kind: str = ""
+    wilaya: int = 0
 
 
 class Distrusted(Exception):  # noqa: N818 - past tense states the outcome
@@ -61,13 +68,13 @@ class Distrusted(Exception):  # noqa: N818 - past tense states the outcome
 
 
 def merge_all(
-    connection: Connection, entries: Sequence[DirectoryEntry], authority: SigningPublicKey, *, complete: bool
+    connection: Connection, entries: Sequence[DirectoryEntry], *authorities: SigningPublicKey, complete: bool
 ) -> list[Distrusted]:
     """Take a page of entries; returns those that were not believed. ``complete``: nothing newer is known."""
     distrusted = []
     for entry in entries:
         try:
-            merge(connection, entry, authority)
+            merge(connection, entry, *authorities)
         except Distrusted as problem:
             distrusted.append(problem)
     if complete:
@@ -76,13 +83,13 @@ def merge_all(
     return distrusted
 
 
-def merge(connection: Connection, entry: DirectoryEntry, authority: SigningPublicKey) -> None:
-    """Take one entry from the hub, if the authority's signature bears it out.
+def merge(connection: Connection, entry: DirectoryEntry, *authorities: SigningPublicKey) -> None:
+    """Take one entry from the hub, if the signature of one of ``authorities`` bears it out.
 
     Raises :class:`Distrusted` and changes nothing otherwise. A revocation that was seen once
     holds for ever: no credential up to its serial is believed again.
     """
-    verified = [_verify(entry.name, blob, authority) for blob in entry.statements]
+    verified = [_verify(entry.name, blob, authorities) for blob in entry.statements]
     is_group = any(isinstance(statement, statements.Group) for statement, _ in verified)
     if is_group and not all(isinstance(statement, statements.Group) for statement, _ in verified):
         raise Distrusted(entry.name, "mixed", "statements about a group and about a facility in one entry")
@@ -112,6 +119,8 @@ def merge(connection: Connection, entry: DirectoryEntry, authority: SigningPubli
             statement=statement,
             earlier=usable[1][1] if len(usable) > 1 and not is_group else b"",
             mailboxes=msgspec.msgpack.encode(members if is_group else entry.mailboxes),
+            kind=entry.kind,
+            wilaya=entry.wilaya,
         )
     )
 
@@ -122,7 +131,7 @@ def _usable(name: str, verified: list[tuple[Any, bytes]], revoked: int) -> list[
     for statement, blob in verified:
         if isinstance(statement, statements.Revocation) or statement.serial <= revoked:
             continue
-        if by_serial.setdefault(statement.serial, (statement, blob))[1] != blob:
+        if not statements.same(by_serial.setdefault(statement.serial, (statement, blob))[1], blob):
             raise Distrusted(name, "two-of-one-serial", f"two statements with serial {statement.serial}")
     return [by_serial[serial] for serial in sorted(by_serial, reverse=True)]
 
@@ -130,13 +139,14 @@ def _usable(name: str, verified: list[tuple[Any, bytes]], revoked: int) -> list[
 def _check_progress(name: str, serial: int, blob: bytes, known: Any) -> None:
     if serial < known.serial:
         raise Distrusted(name, "serial-went-down", f"serial {serial} is shown after {known.serial}")
-    if serial == known.serial and known.statement and blob != known.statement:
+    # Signed again by an authority that took the place of another, it is still the same statement.
+    if serial == known.serial and known.statement and not statements.same(blob, known.statement):
         raise Distrusted(name, "two-of-one-serial", f"another statement with serial {serial}")
 
 
-def _verify(name: str, blob: bytes, authority: SigningPublicKey) -> tuple[Any, bytes]:
+def _verify(name: str, blob: bytes, authorities: Sequence[SigningPublicKey]) -> tuple[Any, bytes]:
     try:
-        statement = statements.verify(blob, authority)
+        statement = statements.verify_by_any(blob, authorities)
     except BadStatement as fault:
         raise Distrusted(name, fault.code, str(fault)) from None
     owner = statement.name if isinstance(statement, statements.Group) else statement.facility
@@ -146,33 +156,46 @@ def _verify(name: str, blob: bytes, authority: SigningPublicKey) -> tuple[Any, b
 
 
 def credentials_of(
-    connection: Connection, facility: str, authority: SigningPublicKey
+    connection: Connection, facility: str, *authorities: SigningPublicKey
 ) -> tuple[statements.Credential, ...]:
     """Return the facility's credentials, newest first (empty: unknown, or not active)."""
-    row = connection.execute(
-        select(addressbook).where(addressbook.c.name == facility, addressbook.c.is_group.is_(False))
-    ).one_or_none()
-    if row is None or not row.active:
+    row = _CREDENTIALS.one(connection, name=facility)
+    if row is None:
         return ()
-    return _credentials(row, authority)
+    active, *kept = row
+    return _credentials(facility, *kept, authorities) if active else ()
 
 
-def _credentials(row: Any, authority: SigningPublicKey) -> tuple[statements.Credential, ...]:
+@lru_cache(maxsize=CREDENTIALS_KEPT)
+def _credentials(
+    name: str, statement: bytes, earlier: bytes, revoked: int, authorities: tuple[SigningPublicKey, ...]
+) -> tuple[statements.Credential, ...]:
     # The statement is remembered beyond its revocation (see ``merge``), but not believed.
-    found = [statements.verify(blob, authority) for blob in (row.statement, row.earlier) if blob]
-    return tuple(one for one in found if isinstance(one, statements.Credential) and one.serial > row.revoked)
+    try:
+        found = [statements.verify_by_any(blob, authorities) for blob in (statement, earlier) if blob]
+    except BadStatement as fault:  # each was verified before it was kept
+        raise DatabaseCorrupt(
+            f"what node.db keeps of {name!r}, or the authority's key in identity.json, is not as it was"
+            f" verified any more ({fault}); stop, keep a copy of both, and restore a backup"
+        ) from fault
+    return tuple(one for one in found if isinstance(one, statements.Credential) and one.serial > revoked)
 
 
 def all_credentials(
-    connection: Connection, authority: SigningPublicKey
+    connection: Connection, *authorities: SigningPublicKey
 ) -> dict[str, tuple[statements.Credential, ...]]:
-    """Return the credentials of every facility, newest first, each verified.
+    """Return the credentials of every facility, newest first, each verified by one of ``authorities``.
+
+    Those are all that the node ever took statements of, or what was verified before the last of them came
+    would seem damaged.
 
     Suspended facilities too: what the hub accepted from them before still has to be opened, and what they
     signed is still what they signed. Whose credential was revoked has none.
     """
     rows = connection.execute(select(addressbook).where(addressbook.c.is_group.is_(False)))
-    return {row.name: _credentials(row, authority) for row in rows}
+    return {
+        row.name: _credentials(row.name, row.statement, row.earlier, row.revoked, authorities) for row in rows
+    }
 
 
 def resolve(connection: Connection, recipients: tuple[str, ...]) -> tuple[str, ...]:
@@ -235,15 +258,19 @@ class Book:
             )
 
     def _look_up(self, facility: str) -> tuple[bool, tuple[str, ...]] | None:
-        row = self._connection.execute(_FACILITY, {"name": facility}).one_or_none()
+        row = _FACILITY.one(self._connection, name=facility)
         if row is None:
             return None
-        return row.active, tuple(entry.name for entry in _mailboxes.decode(row.mailboxes))
+        active, mailboxes = row
+        return bool(active), tuple(entry.name for entry in _mailboxes.decode(mailboxes))
 
 
-# Built once: every put asks for its recipients.
-_FACILITY = select(addressbook).where(
-    addressbook.c.name == bindparam("name"), addressbook.c.is_group.is_(False)
+_NAMED = addressbook.c.name == bindparam("name"), addressbook.c.is_group.is_(False)
+_FACILITY = PreparedSql(select(addressbook.c.active, addressbook.c.mailboxes).where(*_NAMED))
+_CREDENTIALS = PreparedSql(
+    select(addressbook.c.active, addressbook.c.statement, addressbook.c.earlier, addressbook.c.revoked).where(
+        *_NAMED
+    )
 )
 
 
@@ -271,7 +298,7 @@ def entries(connection: Connection) -> list[Entry]:
 def _entry(row: Any) -> Entry:
     members = _group_members.decode(row.mailboxes) if row.is_group else ()
     mailboxes = () if row.is_group else _mailboxes.decode(row.mailboxes)
-    return Entry(row.name, row.is_group, row.title, row.active, mailboxes, members)
+    return Entry(row.name, row.is_group, row.title, row.active, mailboxes, members, row.kind, row.wilaya)
 
 
 def _members(connection: Connection, name: str) -> tuple[str, ...]:

@@ -9,10 +9,12 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, insert, select
 
 from crypto.primitives import blake2b
+from nodes.link import begin_again
 from nodes.link.inbox import ReceivedFile, content_digest
 from nodes.link.opening import Opened
 from nodes.link.tables import inbox, inbox_files
 from protocols.link.envelope import State
+from runtime.driver_sql import LIST_VALUES, PreparedSql
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,11 @@ class _Given:
 def _given(connection: Connection, opened: Sequence[Opened]) -> dict[_Key, _Given]:
     """Return the answers given before to any of these."""
     ids = list({one.envelope.id for one in opened})
-    rows = connection.execute(_EARLIER, {"ids": ids})
-    return {(row.id, row.sender, row.recipient): _Given(row.digest, row.receipt) for row in rows}
+    found: dict[_Key, _Given] = {}
+    for start in range(0, len(ids), LIST_VALUES):
+        rows = _EARLIER.all(connection, ids=ids[start : start + LIST_VALUES])
+        found.update({(row[0], row[1], row[2]): _Given(row[3], row[4]) for row in rows})
+    return found
 
 
 def _again(given: _Given, opened: Opened) -> Outcome:
@@ -114,7 +119,7 @@ def accept(connection: Connection, arrivals: list[Arrival], now_ms: int) -> list
     """Commit a batch in order; one outcome each."""
     earlier = _given(connection, [arrival.opened for arrival in arrivals])
     outcomes: list[Outcome] = []
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
     for arrival in arrivals:
         opened = arrival.opened
         given = earlier.get(_key(opened))
@@ -132,6 +137,11 @@ def accept(connection: Connection, arrivals: list[Arrival], now_ms: int) -> list
                 _write_files(connection, arrival)
         outcomes.append(outcome)
     _write(connection, rows)
+    repeats = [
+        _key(a.opened) for a, o in zip(arrivals, outcomes, strict=True) if not o.fresh and o is not CONFLICT
+    ]
+    if repeats:
+        begin_again.say_conclusions_again(connection, repeats)
     return outcomes
 
 
@@ -142,38 +152,24 @@ def _key(opened: Opened) -> _Key:
     return opened.envelope.id, opened.envelope.sender, opened.recipient
 
 
-def _write(connection: Connection, rows: list[dict[str, Any]]) -> None:
+def _write(connection: Connection, rows: list[tuple[Any, ...]]) -> None:
     if rows:
-        connection.execute(_INSERT, rows)
+        _INSERT.run_many(connection, rows)
 
 
-def _row(arrival: Arrival, now_ms: int) -> dict[str, Any]:
+def _row(arrival: Arrival, now_ms: int) -> tuple[Any, ...]:
     opened = arrival.opened
     envelope, content, stored = opened.envelope, opened.content, arrival.body_path
     digest = content_digest(
         envelope.id, envelope.sender, opened.recipient, envelope.kind, content.subject, content.patient,
         content.key, blake2b(content.body) if stored is None else stored.digest,
     )  # fmt: skip
-    return {
-        "id": envelope.id,
-        "sender": envelope.sender,
-        "recipient": opened.recipient,
-        "digest": opened.digest,
-        "kind": envelope.kind,
-        "priority": int(envelope.priority),
-        "subject": content.subject,
-        "patient": content.patient,
-        "key": content.key,
-        "body": content.body,
-        "body_path": stored.path if stored else None,
-        "body_digest": stored.digest if stored else None,
-        "content_digest": digest,
-        "created_ms": envelope.created_ms,
-        "received_ms": now_ms,
-        "state": int(State.DELIVERED),
-        "code": "",
-        "receipt": arrival.delivered,
-    }
+    return (
+        envelope.id, envelope.sender, opened.recipient, opened.digest, envelope.kind, int(envelope.priority),
+        content.subject, content.patient, content.key, content.body, stored.path if stored else None,
+        stored.digest if stored else None, digest, envelope.created_ms, now_ms, int(State.DELIVERED), "",
+        arrival.delivered,
+    )  # fmt: skip
 
 
 def _write_files(connection: Connection, arrival: Arrival) -> None:
@@ -188,8 +184,14 @@ def _write_files(connection: Connection, arrival: Arrival) -> None:
     )  # fmt: skip
 
 
-# Built once: building a statement costs more than running it.
-_INSERT = insert(inbox)
-_EARLIER = select(inbox.c.id, inbox.c.sender, inbox.c.recipient, inbox.c.digest, inbox.c.receipt).where(
-    inbox.c.id.in_(bindparam("ids", expanding=True))
+_LATER = frozenset({"seq", "handed_ms", "conclusion", "concluded_ms"})
+_INSERT = PreparedSql(
+    insert(inbox).values(
+        {column.name: bindparam(column.name) for column in inbox.c if column.name not in _LATER}
+    )
+)
+_EARLIER = PreparedSql(
+    select(inbox.c.id, inbox.c.sender, inbox.c.recipient, inbox.c.digest, inbox.c.receipt).where(
+        inbox.c.id.in_(bindparam("ids", expanding=True))
+    )
 )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from nodes.link.tables import alarms, facts, outbox
 from protocols.link.frames import Goodbye
+from runtime.driver_sql import PreparedSql
 
 DIRECTORY_VERSION: Final = "directory_version"
 CONNECTED: Final = "connected"
@@ -17,6 +18,14 @@ OUTBOX_SEQ: Final = "outbox_seq"
 """The last outbox seq given out; never given out again."""
 REFUSED: Final = "refused"
 """Why the hub does not let this node in (a :class:`Goodbye`), 0 if it did when last asked."""
+PULSE: Final = "pulse"
+"""Goes up by one with each :func:`beat`."""
+HUB_EPOCH: Final = "hub_epoch"
+"""The epoch of the hub's last welcome (``protocols.link.payloads.Welcome``)."""
+AGAIN_SEQ: Final = "again_seq"
+"""The last outbox seq that the hub may have accepted before its present epoch began."""
+AUDIT_EPOCH: Final = "audit_epoch"
+"""The hub's epoch when a checkpoint of its audit log was believed last (``nodes.link.witness``)."""
 ALARMS_KEPT: Final = 1_000
 REFUSALS: Final = {
     Goodbye.UNKNOWN_KEY: "the hub does not know this node's key",
@@ -28,25 +37,32 @@ REFUSALS: Final = {
 
 def get(connection: Connection, name: str, default: int = 0) -> int:
     """Return a number."""
-    found = connection.execute(_GET, {"name": name}).scalar_one_or_none()
-    return default if found is None else found
-
-
-_GET = select(facts.c.value).where(facts.c.name == bindparam("name"))
+    found = _GET.one(connection, name=name)
+    return default if found is None else int(found[0])
 
 
 def put(connection: Connection, name: str, value: int) -> None:
     """Remember a number."""
-    changed = connection.execute(update(facts).where(facts.c.name == name).values(value=value))
-    if changed.rowcount == 0:
-        connection.execute(insert(facts).values(name=name, value=value))
+    _PUT.run(connection, name=name, value=value)
 
 
 def advance(connection: Connection, name: str, by: int) -> int:
     """Count a number on, from 0, and return where it is now."""
-    now = get(connection, name) + by
-    put(connection, name, now)
-    return now
+    now = _ADVANCE.one(connection, name=name, value=by)
+    assert now is not None
+    return int(now[0])
+
+
+_GET = PreparedSql(select(facts.c.value).where(facts.c.name == bindparam("name")))
+_PUT = PreparedSql(insert(facts), " ON CONFLICT (name) DO UPDATE SET value = excluded.value")
+_ADVANCE = PreparedSql(
+    insert(facts), " ON CONFLICT (name) DO UPDATE SET value = facts.value + excluded.value RETURNING value"
+)
+
+
+def beat(connection: Connection) -> None:
+    """Change something, so that the commit proves that the tables can be written."""
+    advance(connection, PULSE, 1)
 
 
 def refusal(connection: Connection) -> str:

@@ -107,12 +107,12 @@ class PlainFile:
 
     def write(self, chunks: list[bytes]) -> int:
         """Open and write the next chunks; raises CryptoError for one that is not authentic, StorageError."""
-        for sealed in chunks:
-            index = self._next
-            plain = self._opener.open(index, index == self._total - 1, sealed)
-            with disk.saying(self._path):
-                disk.write_all(self._descriptor, [plain], index * filestream.CHUNK_BYTES)
-            self._count(index, plain, sealed)
+        first, last = self._next, self._total - 1
+        plain = [self._opener.open(index, index == last, one) for index, one in enumerate(chunks, first)]
+        with disk.saying(self._path):
+            disk.write_all(self._descriptor, plain, first * filestream.CHUNK_BYTES)
+        for index, (one, sealed) in enumerate(zip(plain, chunks, strict=True), first):
+            self._count(index, one, sealed)
         return self._next
 
     def finish(self) -> bytes:

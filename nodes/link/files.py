@@ -12,11 +12,13 @@ between) is found by :func:`orphans` and removed later.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Self
 
 from config.fields import size_text
 from crypto import filestream
@@ -33,6 +35,7 @@ OUTGOING: Final = "outgoing"
 DISK_FLOOR_BYTES: Final = 500 * 1_024 * 1_024
 NAME_BYTES: Final = 200
 """File names are cut to this, so that a suffix of ours still fits the 255 of file systems."""
+DIGEST_CHUNKS: Final = 16
 _SUFFIX_CHARS: Final = 16
 _UNSAFE: Final = frozenset('/\\:*?"<>|\0')
 
@@ -196,20 +199,20 @@ def _seal(
 ) -> SealedFile:
     identifier = random_bytes(limits.ID_BYTES)
     sealer = filestream.ChunkSealer(attachment_key(content_key, identifier))
-    root, digest = filestream.RootHash(), blake2b_stream()
+    root, digest = filestream.RootHash(), _Digest()
     path = own_directory(home / OUTGOING) / identifier.hex()
     count = filestream.chunk_count(size_bytes)
     changed = Refused("file-changed", f"{_title(source)} changed its size while it was being read")
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as sealed_file:
+        with os.fdopen(descriptor, "wb") as sealed_file, digest:
             for index in range(count):
                 plain = next(chunks, b"")
                 if len(plain) != filestream.chunk_length(size_bytes, index):
                     raise changed
                 sealed = sealer.seal(index, index == count - 1, plain)
                 root.add(filestream.leaf_hash(index, sealed))
-                digest.update(plain)
+                digest.add(plain)
                 with disk.saying(path):
                     sealed_file.write(sealed)
                 progress(len(plain))
@@ -223,9 +226,52 @@ def _seal(
         raise
     named = None
     if source is not None:
-        named = NamedFile(safe_name(source.name), source.media_type, digest.digest())
+        named = NamedFile(safe_name(source.name), source.media_type, digest.value)
     ref = AttachmentRef(identifier, size_bytes, root.digest())
     return SealedFile(ref, named, f"{OUTGOING}/{identifier.hex()}")
+
+
+class _Digest:
+    """The digest of the plain bytes, computed in a thread of its own, beside the sealing: each takes as long.
+
+    ``DIGEST_CHUNKS`` chunks are with it, and no more gathered. ``value`` is there when the block has ended.
+    """
+
+    def __init__(self) -> None:
+        self._stream = blake2b_stream()
+        self._thread = ThreadPoolExecutor(1)
+        self._gathered: list[bytes] = []
+        self._running: Future[None] | None = None
+        self.value = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hand_over()
+        self._settle()
+        self._thread.shutdown()
+        self.value = self._stream.digest()
+
+    def add(self, plain: bytes) -> None:
+        """Take the next plain bytes."""
+        self._gathered.append(plain)
+        if len(self._gathered) >= DIGEST_CHUNKS:
+            self._hand_over()
+
+    def _settle(self) -> None:
+        if self._running is not None:
+            self._running.result()
+
+    def _hand_over(self) -> None:
+        self._settle()
+        gathered, self._gathered = self._gathered, []
+        self._running = self._thread.submit(_update, self._stream, gathered)
+
+
+def _update(stream: hashlib.blake2b, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        stream.update(piece)
 
 
 def _title(source: Source | None) -> str:

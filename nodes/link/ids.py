@@ -22,7 +22,8 @@ def new_id(now_ms: int) -> bytes:
 
 def id_text(raw: bytes) -> str:
     """Return an id as people see it."""
-    return str(uuid.UUID(bytes=raw))
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def parse_id(text: str) -> bytes | None:

@@ -16,13 +16,13 @@ Not covered: names and media types of attachments, times, state.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from crypto import sealing
 from crypto.errors import CryptoError
@@ -35,6 +35,7 @@ from nodes.link.ids import id_text
 from nodes.link.tables import inbox, inbox_files, receipts
 from protocols.link import limits
 from protocols.link.envelope import FILE_KIND, Priority, Receipt, State, facility_of
+from runtime.driver_sql import PreparedSql
 
 PIECE_BYTES: Final = 1_048_576
 
@@ -80,12 +81,11 @@ def waiting(
     recipients: tuple[str, ...] | None = None,
     limit: int,
     unhanded_only: bool = False,
-    hl7_only: bool = False,
     kinds: tuple[str, ...] | None = None,
 ) -> list[Received]:
     """Return what nobody has taken yet, in the order in which it is due; ``recipients`` are addresses.
 
-    ``unhanded_only`` leaves out what was laid out for the application, ``hl7_only`` what is only files.
+    ``unhanded_only`` leaves out what was laid out for the application.
     """
     query = (
         select(inbox)
@@ -97,11 +97,37 @@ def waiting(
         query = query.where(inbox.c.recipient.in_(recipients))
     if unhanded_only:
         query = query.where(inbox.c.handed_ms.is_(None))
-    if hl7_only:
-        query = query.where(inbox.c.kind != FILE_KIND)
     if kinds is not None:
         query = query.where(inbox.c.kind.in_(kinds))
     return _received(connection, query)
+
+
+def next_hl7(connection: Connection, recipient: str) -> Received | None:
+    """Return what a local system of this mailbox has to get next: HL7, and laid out nowhere.
+
+    Its attachments are not named: they stay here.
+    """
+    row = _NEXT_HL7.one(connection, recipient=recipient)
+    if row is None:
+        return None
+    found = dict(zip(_NEXT_FIELDS, row, strict=True))
+    return Received(
+        **found | {"priority": Priority(found["priority"]), "state": State(found["state"]), "files": ()}
+    )
+
+
+_NEXT_FIELDS = tuple(one.name for one in fields(Received) if one.name != "files")
+_NEXT_HL7 = PreparedSql(
+    select(*(inbox.c[name] for name in _NEXT_FIELDS))
+    .where(
+        inbox.c.state == int(State.DELIVERED),
+        inbox.c.recipient == bindparam("recipient"),
+        inbox.c.handed_ms.is_(None),
+        inbox.c.kind != FILE_KIND,
+    )
+    .order_by(inbox.c.priority.desc(), inbox.c.seq),
+    " LIMIT 1",
+)
 
 
 def waiting_lots(connection: Connection) -> list[tuple[str, str]]:
@@ -145,6 +171,14 @@ def find(connection: Connection, identifier: bytes, recipient: str | None = None
     found = _received(connection, query.limit(1))
     if not found:
         raise NotFound("not-found", f"no message {id_text(identifier)} has arrived here")
+    return found[0]
+
+
+def find_row(connection: Connection, seq: int) -> Received:
+    """Return one received message by its number here; :class:`NotFound` if it is not here."""
+    found = _received(connection, select(inbox).where(inbox.c.seq == seq))
+    if not found:
+        raise NotFound("not-found", f"the inbox has no row {seq}")
     return found[0]
 
 
@@ -253,42 +287,55 @@ def conclude(
     """
     if state not in (State.PROCESSED, State.REFUSED):
         raise Refused("bad-state", f"a message is concluded as processed or refused, not {state.word}")
-    row = connection.execute(select(inbox).where(inbox.c.seq == seq)).one_or_none()
-    if row is None or row.state != int(State.DELIVERED):
+    row = _WAITING.one(connection, seq=seq)
+    if row is None:
         return None
-    detail, unsealed = _seal_answer(connection, identity.authority_key, row.sender, answer)
-    connection.execute(update(inbox).where(inbox.c.seq == seq).values(state=int(state), code=code))
+    identifier, digest, sender, recipient = row
+    detail, unsealed = _seal_answer(connection, identity.known_authorities, sender, answer)
     receipt = Receipt(
         version=1,
-        message_id=row.id,
-        digest=row.digest,
-        sender=row.sender,
-        recipient=row.recipient,
+        message_id=identifier,
+        digest=digest,
+        sender=sender,
+        recipient=recipient,
         state=state,
         code=code[: limits.REASON_CODE_CHARS],
         at_ms=now_ms,
         signer_serial=identity.credential.serial,
         detail=detail,
     )
-    connection.execute(
-        insert(receipts).values(
-            id=row.id,
-            sender=row.sender,
-            recipient=row.recipient,
-            state=int(state),
-            receipt=identity.sign_receipt(receipt),
-        )
+    signed = identity.sign_receipt(receipt)
+    _CONCLUDE.run(connection, of_seq=seq, state=int(state), code=code, conclusion=signed, concluded_ms=now_ms)
+    _INSERT_RECEIPT.run(
+        connection, id=identifier, sender=sender, recipient=recipient, state=int(state), receipt=signed
     )
     return Concluded(unsealed)
 
 
+_WAITING = PreparedSql(
+    select(inbox.c.id, inbox.c.digest, inbox.c.sender, inbox.c.recipient).where(
+        inbox.c.seq == bindparam("seq"), inbox.c.state == int(State.DELIVERED)
+    )
+)
+_CONCLUDE = PreparedSql(
+    update(inbox)
+    .where(inbox.c.seq == bindparam("of_seq"))
+    .values({name: bindparam(name) for name in ("state", "code", "conclusion", "concluded_ms")})
+)
+_INSERT_RECEIPT = PreparedSql(
+    insert(receipts).values(
+        {name: bindparam(name) for name in ("id", "sender", "recipient", "state", "receipt")}
+    )
+)
+
+
 def _seal_answer(
-    connection: Connection, authority: SigningPublicKey, sender: str, answer: bytes
+    connection: Connection, authorities: Sequence[SigningPublicKey], sender: str, answer: bytes
 ) -> tuple[bytes, str]:
     """Return the sealed answer, and why there is none although there should be."""
     if not answer:
         return b"", ""
-    credentials = addressbook.credentials_of(connection, facility_of(sender), authority)
+    credentials = addressbook.credentials_of(connection, facility_of(sender), *authorities)
     if not credentials:
         return b"", ""
     newest = credentials[0]

@@ -1,8 +1,8 @@
 """Joining a network with a one-time code: one short conversation, safe to repeat.
 
 The node's keys are made and written to disk before the first byte is sent, so that a join
-whose answer was lost is repeated with the same keys and gets the same credential. The
-credential is checked against the authority's key that came with the code, not against
+whose answer was lost is repeated with the same keys and gets the same credential; so is one whose keys wait
+for an approval. The credential is checked against the authority's key that came with the code, not against
 anything that the network said.
 """
 
@@ -13,10 +13,13 @@ from twisted.internet.defer import Deferred
 from crypto import identity as statements
 from crypto.errors import CryptoError
 from crypto.keys import LinkPublicKey, SigningPublicKey
+from crypto.trust import Anchors
 from nodes.link.core import SOFTWARE
-from nodes.link.identity import Identity, NodeKeys
+from nodes.link.identity import Identity
+from nodes.link.keyfiles import NodeKeys
 from protocols.link import frames as f
-from protocols.link import limits
+from protocols.link import limits, payloads
+from protocols.link.entries import DirectoryEntry
 from protocols.link.joincode import JoinCode, join_proof
 from protocols.link.session import Broken, LinkEvent, LinkSession, Opened, PeerLeft
 from runtime.clock import Clock
@@ -27,18 +30,22 @@ class JoinFailed(Exception):  # noqa: N818 - past tense states the outcome
     """The hub did not let this node in; the text says why and what to do."""
 
 
+class JoinWaits(JoinFailed):
+    """The hub has noted this node's keys, and somebody there has to approve or sign them; ask again."""
+
+
 class Join:
     """One attempt. ``done`` fires with the new identity and the facility's entry, or JoinFailed."""
 
     def __init__(self, code: JoinCode, keys: NodeKeys, clock: Clock) -> None:
         self._code = code
         self._keys = keys
-        self.done: Deferred[tuple[Identity, f.DirectoryEntry]] = Deferred()
+        self.done: Deferred[tuple[Identity, DirectoryEntry]] = Deferred()
         session = LinkSession.node(
             static=keys.link,
             hub_key=LinkPublicKey(code.hub_key),
             hub_name=code.hub_name,
-            hello=f.Hello(SOFTWARE, clock.now_ms(), limits.DELIVER_WINDOW, code.invitation),
+            hello=payloads.Hello(SOFTWARE, clock.now_ms(), limits.DELIVER_WINDOW, code.invitation),
             now_ms=clock.now_ms,
             psk=code.psk,
         )
@@ -55,6 +62,9 @@ class Join:
                 self.link.send(f.Join(signing, sealing, proof))
             case f.Joined():
                 self._joined(event)
+            case PeerLeft() if event.end.reason is f.Goodbye.PENDING:
+                if not self.done.called:
+                    self.done.errback(JoinWaits(event.end.text))
             case PeerLeft():
                 self._fail(event.end.text or event.end.reason.name.lower())
             case Broken():
@@ -77,10 +87,14 @@ class Join:
         self._fail(f"the hub at {self._code.hub} cannot be reached: {reason}")
 
     def _joined(self, joined: f.Joined) -> None:
-        authority = SigningPublicKey(self._code.authority_key)
-        keys = self._keys
+        code, keys = self._code, self._keys
+        anchors = Anchors(
+            code.hub_name, code.trust, LinkPublicKey(code.hub_key), SigningPublicKey(code.authority_key)
+        )
         try:
-            credential = statements.verify(joined.credential, authority)
+            for change in joined.trust:  # since the code was given out
+                anchors = anchors.follow(change)
+            credential = statements.verify_by_any(joined.credential, (anchors.authority, *anchors.before))
         except CryptoError as fault:
             self._fail(f"the credential is not signed by the authority of this code: {fault}")
             return
@@ -96,11 +110,15 @@ class Join:
             credential.facility,
             self._code.hub,
             self._code.hub_name,
-            LinkPublicKey(self._code.hub_key),
-            authority,
+            LinkPublicKey(code.hub_key),
+            anchors.authority,
             credential,
             joined.credential,
             keys,
+            trust_serial=anchors.serial,
+            hub_key_next=None if bytes(anchors.link) == code.hub_key else anchors.link,
+            authorities_before=anchors.before,
+            authorities_retired=anchors.retired,
         )
         self.link.end(f.Goodbye.DONE)
         if not self.done.called:

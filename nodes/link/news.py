@@ -7,13 +7,20 @@ nothing and raises an alarm; the hub's own reports (returned, delayed) carry no 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
 
 from crypto import sealing
 from crypto.errors import CryptoError
+from crypto.keys import SealingPrivateKey
 from nodes.link import progress
 from nodes.link.core import LinkCore
+from nodes.link.identity import Identity
 from nodes.link.progress import Change, Ours
+from nodes.link.trust import Trust
 from protocols.link import frames as f
 from protocols.link import limits
 from protocols.link.envelope import State, decode_receipt, facility_of
@@ -46,20 +53,9 @@ class News:
         """Verify and commit news, then say how far we have it."""
         if not frame.events:
             return
-        ids = [event.id for event in frame.events]
-        ours = await self._core.database.read(lambda c: progress.ours(c, ids))
-        changes: list[Change] = []
-        for event in frame.events:
-            mine = ours.get(event.id)
-            if mine is None:
-                continue
-            try:
-                changes.append(self._verified(event, mine))
-            except (CryptoError, RemoteError, _Unbelievable) as problem:
-                text = f"news of {event.id.hex()} for {event.recipient}: {problem}"
-                await self._session.alarm("bad-receipt", text)
-        for odd in await self._core.database.write(lambda c: progress.apply(c, changes)):
-            text = f"news of {odd.id.hex()} for {odd.recipient}: {odd.state.word} contradicts what is known"
+        note = partial(_note, events=frame.events, trust=self._core.trust, identity=self._core.identity)
+        changes, doubts = await self._core.database.write(note)
+        for text in doubts:
             await self._session.alarm("bad-receipt", text)
         crash.reached("node-events-noted")
         self._session.say(f.EventsTaken(frame.events[-1].sequence))
@@ -67,27 +63,6 @@ class News:
             sum(change.state in (State.RETURNED, State.REFUSED) for change in changes)
         )
         self._core.post.moved([change.id for change in changes])
-
-    def _verified(self, event: f.Event, mine: Ours) -> Change:
-        if not event.receipt:
-            if event.state not in _HUB_MAY_SAY:
-                raise _Unbelievable(f"{event.state.word} without the recipient's receipt")
-            return Change(event.id, event.recipient, event.state, event.code, event.at_ms, b"", b"")
-        receipt, signed = decode_receipt(event.receipt)
-        claim = receipt.message_id, receipt.digest, receipt.sender, receipt.recipient, receipt.state
-        if claim != (event.id, mine.digest, mine.sender, event.recipient, event.state):
-            raise _Unbelievable("the receipt is about something else")
-        facility = facility_of(event.recipient)
-        credential = self._core.trust.of_serial(facility, receipt.signer_serial)
-        if credential is None:
-            raise _Unbelievable(f"{facility} has no trusted credential {receipt.signer_serial}")
-        sealing.verify_receipt(credential.signing_key, signed.receipt, signed.signature)
-        answer = b""
-        if receipt.detail:
-            answer = sealing.open_detail(self._core.identity.keys.sealing, receipt.detail)
-        return Change(
-            event.id, event.recipient, event.state, receipt.code, receipt.at_ms, event.receipt, answer
-        )
 
     # ── receipts of ours ───────────────────────────────────────────────────────────────
 
@@ -101,9 +76,9 @@ class News:
     async def _run(self) -> None:
         try:
             while self._again and self._session.ready:
-                self._again = False
                 if self._sent_up_to > self._stored_up_to:
-                    return
+                    return  # looked for when the hub has stored these
+                self._again = False
                 found = await self._core.database.read(
                     lambda c: progress.queued_receipts(c, self._sent_up_to, RECEIPTS_PER_READ)
                 )
@@ -122,6 +97,8 @@ class News:
             frame.append(f.ReceiptItem(one.seq, one.sender, one.id, one.recipient, one.state, one.receipt))
             size += item_bytes
         self._sent_up_to = frame[-1].sequence
+        if len(frame) < len(found) or len(found) == RECEIPTS_PER_READ:
+            self._again = True
         self._session.say(f.Receipts(tuple(frame)))
 
     def stored(self, frame: f.ReceiptsStored) -> None:
@@ -129,11 +106,60 @@ class News:
         if frame.up_to > self._sent_up_to:
             raise RemoteError("malformed", f"RECEIPTS_STORED up to {frame.up_to}, sent {self._sent_up_to}")
         self._stored_up_to = max(self._stored_up_to, frame.up_to)
+        # Before anything that the hub says after this: a message that comes again finds the row gone, and
+        # what was said of it is said again (``nodes.link.begin_again``).
         spawn(self._forget(frame.up_to), self._session.failed)
+        if self._again:
+            self.wake()
 
     async def _forget(self, up_to: int) -> None:
         await self._core.database.write(lambda c: progress.receipts_stored(c, up_to))
-        self.wake()
+
+
+def _note(
+    connection: Connection, *, events: Sequence[f.Event], trust: Trust, identity: Identity
+) -> tuple[list[Change], list[str]]:
+    """Commit what can be believed; returns that, and what a person has to hear of the rest.
+
+    Verified here, in the writer's thread: a look by itself would be a turn of threads more for each message.
+    """
+    ours = progress.ours(connection, [event.id for event in events])
+    changes: list[Change] = []
+    doubts: list[str] = []
+    for event in events:
+        mine = ours.get(event.id)
+        if mine is None:
+            continue
+        try:
+            changes.append(_verified(event, mine, trust, identity))
+        except (CryptoError, RemoteError, _Unbelievable) as problem:
+            doubts.append(f"news of {event.id.hex()} for {event.recipient}: {problem}")
+    for odd in progress.apply(connection, changes):
+        text = f"news of {odd.id.hex()} for {odd.recipient}: {odd.state.word} contradicts what is known"
+        doubts.append(text)
+    return changes, doubts
+
+
+def _verified(event: f.Event, mine: Ours, trust: Trust, identity: Identity) -> Change:
+    if not event.receipt:
+        if event.state not in _HUB_MAY_SAY:
+            raise _Unbelievable(f"{event.state.word} without the recipient's receipt")
+        return Change(event.id, event.recipient, event.state, event.code, event.at_ms, b"", b"")
+    receipt, signed = decode_receipt(event.receipt)
+    claim = receipt.message_id, receipt.digest, receipt.sender, receipt.recipient, receipt.state
+    if claim != (event.id, mine.digest, mine.sender, event.recipient, event.state):
+        raise _Unbelievable("the receipt is about something else")
+    facility = facility_of(event.recipient)
+    credential = trust.of_serial(facility, receipt.signer_serial)
+    if credential is None:
+        raise _Unbelievable(f"{facility} has no trusted credential {receipt.signer_serial}")
+    sealing.verify_receipt(credential.signing_key, signed.receipt, signed.signature)
+    answer = identity.open_with_any(receipt.detail, _open_detail) if receipt.detail else b""
+    return Change(event.id, event.recipient, event.state, receipt.code, receipt.at_ms, event.receipt, answer)
+
+
+def _open_detail(key: SealingPrivateKey, detail: bytes) -> bytes:
+    return sealing.open_detail(key, detail)
 
 
 class _Unbelievable(Exception):  # noqa: N818 - states the condition

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from crypto import sealing
 from crypto.errors import CryptoError
+from crypto.keys import SealingPrivateKey
 from nodes.link.identity import Identity
 from nodes.link.trust import Trust
 from protocols.link import frames as f
@@ -97,16 +98,20 @@ def _check_signature(message: SealedMessage, envelope: Envelope, digest: bytes, 
         raise Rejected("bad-signature", f"not signed by {envelope.sender_facility}", alarming=True) from None
 
 
+def _unwrap_with(key: SealingPrivateKey, wrapped: bytes) -> sealing.ContentKey:
+    return sealing.unwrap_key(wrapped, key)
+
+
 def _unwrap(message: SealedMessage, envelope: Envelope, identity: Identity) -> sealing.ContentKey:
     mine = [wrap for wrap in message.wraps if wrap.facility == identity.facility]
     if not mine:
         raise Rejected("no-key", "no content key for this facility", alarming=False)
     try:
-        content_key = sealing.unwrap_key(mine[0].key, identity.keys.sealing)
+        content_key = identity.open_with_any(mine[0].key, _unwrap_with)
     except CryptoError:
         raise Rejected(
             "wrong-key",
-            f"sealed for our credential {mine[0].serial}, not for the present one",
+            f"sealed for our credential {mine[0].serial}, whose keys this node has not",
             alarming=False,
         ) from None
     if sealing.key_commitment(content_key) != envelope.commitment:

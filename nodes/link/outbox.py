@@ -17,11 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, Dialect, bindparam, false, insert, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, false, insert, select, true, update
 
 from crypto import sealing
 from crypto.primitives import blake2b
@@ -42,11 +41,10 @@ from protocols.link.envelope import (
     encode,
 )
 from protocols.link.errors import RemoteError
-from runtime.driver_sql import hot_sql
+from runtime.driver_sql import LIST_VALUES, PreparedSql
 
 DAY_MS: Final = 86_400_000
 DEFAULT_VALID_FOR_MS: Final = 5 * DAY_MS
-IDS_PER_QUERY: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +135,6 @@ def _fresh(draft: Draft, put_digest: bytes, recipients: tuple[str, ...], now_ms:
 
 
 def _insert(connection: Connection, fresh: list[_Fresh]) -> None:
-    sql = _statements(connection.dialect)
     first = facts.advance(connection, facts.OUTBOX_SEQ, len(fresh)) - len(fresh) + 1
     messages, copies, files = [], [], []
     for seq, one in enumerate(fresh, first):
@@ -155,29 +152,20 @@ def _insert(connection: Connection, fresh: list[_Fresh]) -> None:
             (seq, position, file.ref.id, file.ref.size, file.ref.root, file.path, 0)
             for position, file in enumerate(prepared.files)
         ]
-    connection.exec_driver_sql(sql.message, messages)
-    connection.exec_driver_sql(sql.recipient, copies)
+    _INSERT.run_many(connection, messages)
+    _INSERT_RECIPIENT.run_many(connection, copies)
     if files:
-        connection.exec_driver_sql(sql.file, files)
+        _INSERT_FILE.run_many(connection, files)
 
 
-@dataclass(frozen=True, slots=True)
-class _Statements:
-    message: str
-    recipient: str
-    file: str
-
-
-@lru_cache(maxsize=8)
-def _statements(dialect: Dialect) -> _Statements:
-    """Return the text of the statements of a put; building one costs more than running it."""
-    names = [column.name for column in outbox.c if column.name != "settled"]
-    message = insert(outbox).values({name: bindparam(name) for name in names} | {"settled": false()})
-    return _Statements(
-        hot_sql(dialect, message),
-        hot_sql(dialect, insert(outbox_recipients)),
-        hot_sql(dialect, insert(outbox_files)),
+_INSERT = PreparedSql(
+    insert(outbox).values(
+        {column.name: bindparam(column.name) for column in outbox.c if column.name != "settled"}
+        | {"settled": false()}
     )
+)
+_INSERT_RECIPIENT = PreparedSql(insert(outbox_recipients))
+_INSERT_FILE = PreparedSql(insert(outbox_files))
 
 
 def owned_files(connection: Connection) -> set[str]:
@@ -191,26 +179,35 @@ History = tuple[int, str, State, str, str, int]
 
 def add_history(connection: Connection, moments: list[History]) -> None:
     """Append lines to the history."""
-    names = ("outbox_seq", "recipient", "state", "code", "text", "at_ms")
-    rows: list[dict[str, Any]] = [dict(zip(names, moment, strict=True)) for moment in moments]
-    for row in rows:
-        row["state"] = int(row["state"])
-    if rows:
-        connection.execute(_INSERT_HISTORY, rows)
+    if moments:
+        _INSERT_HISTORY.run_many(
+            connection,
+            [(seq, recipient, int(state), *rest) for seq, recipient, state, *rest in moments],
+        )
 
 
 def settle(connection: Connection, seqs: list[int]) -> None:
     """Mark messages of which every recipient's state is final."""
-    open_ones = select(outbox_recipients.c.outbox_seq).where(
-        outbox_recipients.c.outbox_seq.in_(seqs),
-        outbox_recipients.c.state.not_in([int(state) for state in tracking.FINAL]),
-    )
-    connection.execute(
-        update(outbox).where(outbox.c.seq.in_(seqs), outbox.c.seq.not_in(open_ones)).values(settled=True)
-    )
+    for start in range(0, len(seqs), LIST_VALUES):
+        page = seqs[start : start + LIST_VALUES]
+        open_ones = {seq for (seq,) in _OPEN.all(connection, seqs=page)}
+        settled = [seq for seq in page if seq not in open_ones]
+        if settled:
+            _SETTLE.run(connection, seqs=settled)
 
 
-_INSERT_HISTORY = insert(outbox_history)
+_INSERT_HISTORY = PreparedSql(
+    insert(outbox_history).values(
+        {name: bindparam(name) for name in ("outbox_seq", "recipient", "state", "code", "text", "at_ms")}
+    )
+)
+_SEQS: BindParameter[int] = bindparam("seqs", expanding=True)
+_OPEN = PreparedSql(
+    select(outbox_recipients.c.outbox_seq)
+    .where(outbox_recipients.c.outbox_seq.in_(_SEQS), outbox_recipients.c.state < int(State.PROCESSED))
+    .distinct()
+)
+_SETTLE = PreparedSql(update(outbox).where(outbox.c.seq.in_(_SEQS)).values(settled=true()))
 
 
 # ── inside ─────────────────────────────────────────────────────────────────────────────────
@@ -266,14 +263,17 @@ def _put_digest(draft: Draft) -> bytes:
 def _by_keys(connection: Connection, keys: list[str]) -> dict[str, tuple[bytes, bytes]]:
     """Return (id, put digest) of what was put with these keys before."""
     found: dict[str, tuple[bytes, bytes]] = {}
-    for start in range(0, len(keys), IDS_PER_QUERY):
-        rows = connection.execute(
-            select(outbox.c.key, outbox.c.id, outbox.c.put_digest).where(
-                outbox.c.key.in_(keys[start : start + IDS_PER_QUERY])
-            )
-        )
-        found.update({row.key: (row.id, row.put_digest) for row in rows})
+    for start in range(0, len(keys), LIST_VALUES):
+        rows = _BY_KEY.all(connection, keys=keys[start : start + LIST_VALUES])
+        found.update({key: (identifier, put_digest) for key, identifier, put_digest in rows})
     return found
+
+
+_BY_KEY = PreparedSql(
+    select(outbox.c.key, outbox.c.id, outbox.c.put_digest).where(
+        outbox.c.key.in_(bindparam("keys", expanding=True))
+    )
+)
 
 
 def _again(connection: Connection, draft: Draft, put_digest: bytes, known: tuple[bytes, bytes]) -> Put:

@@ -7,18 +7,25 @@ history that is there is not written again. ``nodes.link.tracking`` is the view 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, fields
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnClause,
+    Connection,
+    bindparam,
+    delete,
+    literal_column,
+    select,
+    update,
+)
 
 from nodes.link import facts
 from nodes.link.outbox import add_history, settle
 from nodes.link.tables import outbox, outbox_files, outbox_history, outbox_recipients, receipts
 from nodes.link.tracking import FINAL
 from protocols.link.envelope import Priority, State
-
-IDS_PER_QUERY: Final = 500
+from runtime.driver_sql import LIST_VALUES, PreparedSql
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +68,24 @@ class Change:
 
 def queued(connection: Connection, priority: Priority, after: int, limit: int) -> list[Outgoing]:
     """Return messages that wait for the hub, in order, after sequence number ``after``."""
-    rows = connection.execute(
-        select(
-            outbox.c.seq, outbox.c.id, outbox.c.envelope, outbox.c.sealed, outbox.c.content_key,
-            outbox.c.digest, outbox.c.created_ms, outbox.c.files_total,
-        )
-        .where(
-            outbox.c.state == int(State.QUEUED), outbox.c.priority == int(priority), outbox.c.seq > after
-        )
-        .order_by(outbox.c.seq)
-        .limit(limit)
-    )  # fmt: skip
+    rows = _QUEUED.all(connection, priority=int(priority), after=after, most=limit, none=0)
     return [Outgoing(*row) for row in rows]
+
+
+_QUEUED = PreparedSql(
+    select(
+        outbox.c.seq, outbox.c.id, outbox.c.envelope, outbox.c.sealed, outbox.c.content_key,
+        outbox.c.digest, outbox.c.created_ms, outbox.c.files_total,
+    )
+    .where(
+        outbox.c.state == int(State.QUEUED),
+        outbox.c.priority == bindparam("priority"),
+        outbox.c.seq > bindparam("after"),
+    )
+    .order_by(outbox.c.seq)
+    .limit(bindparam("most"))
+    .offset(bindparam("none"))
+)  # fmt: skip
 
 
 def files_of(connection: Connection, seqs: Sequence[int]) -> list[OutgoingFile]:
@@ -92,20 +105,25 @@ def note_sent(connection: Connection, identifier: bytes, chunks: int) -> None:
 
 def accepted(connection: Connection, seqs: Sequence[int], now_ms: int) -> None:
     """Note that the hub has these messages; one that is further on stays where it is."""
-    still = list(
-        connection.execute(
-            select(outbox.c.seq).where(outbox.c.seq.in_(seqs), outbox.c.state == int(State.QUEUED))
-        ).scalars()
-    )
-    if not still:
-        return
-    connection.execute(update(outbox).where(outbox.c.seq.in_(still)).values(state=int(State.ACCEPTED)))
-    connection.execute(
-        update(outbox_recipients)
-        .where(outbox_recipients.c.outbox_seq.in_(still), outbox_recipients.c.state == int(State.QUEUED))
-        .values(state=int(State.ACCEPTED), at_ms=now_ms)
-    )
-    add_history(connection, [(seq, "", State.ACCEPTED, "", "", now_ms) for seq in still])
+    for start in range(0, len(seqs), LIST_VALUES):
+        still = [seq for (seq,) in _STILL_QUEUED.all(connection, seqs=seqs[start : start + LIST_VALUES])]
+        if still:
+            _ACCEPT.run(connection, seqs=still)
+            _ACCEPT_COPIES.run(connection, seqs=still, at_ms=now_ms)
+            add_history(connection, [(seq, "", State.ACCEPTED, "", "", now_ms) for seq in still])
+
+
+_SEQS: BindParameter[int] = bindparam("seqs", expanding=True)
+_ACCEPTED: ColumnClause[int] = literal_column(str(int(State.ACCEPTED)))
+_STILL_QUEUED = PreparedSql(
+    select(outbox.c.seq).where(outbox.c.seq.in_(_SEQS), outbox.c.state == int(State.QUEUED))
+)
+_ACCEPT = PreparedSql(update(outbox).where(outbox.c.seq.in_(_SEQS)).values(state=_ACCEPTED))
+_ACCEPT_COPIES = PreparedSql(
+    update(outbox_recipients)
+    .where(outbox_recipients.c.outbox_seq.in_(_SEQS), outbox_recipients.c.state == int(State.QUEUED))
+    .values(state=_ACCEPTED, at_ms=bindparam("at_ms"))
+)
 
 
 def returned(connection: Connection, seq: int, code: str, text: str, now_ms: int) -> None:
@@ -119,7 +137,8 @@ def returned(connection: Connection, seq: int, code: str, text: str, now_ms: int
         return
     connection.execute(
         update(outbox_recipients)
-        .where(outbox_recipients.c.outbox_seq == seq)
+        # Of a message that a restored hub was offered again, some copies may have arrived.
+        .where(outbox_recipients.c.outbox_seq == seq, outbox_recipients.c.state < int(State.DELIVERED))
         .values(state=int(State.RETURNED), code=code, at_ms=now_ms)
     )
     add_history(connection, [(seq, "", State.RETURNED, code, text, now_ms)])
@@ -151,12 +170,19 @@ class Ours:
 
 def ours(connection: Connection, ids: Sequence[bytes]) -> dict[bytes, Ours]:
     """Return our messages among these ids."""
-    rows = connection.execute(
-        select(outbox.c.id, outbox.c.seq, outbox.c.digest, outbox.c.sender).where(
-            outbox.c.id.in_(list(set(ids)))
-        )
+    asked = list(set(ids))
+    found: dict[bytes, Ours] = {}
+    for start in range(0, len(asked), LIST_VALUES):
+        rows = _OURS.all(connection, ids=asked[start : start + LIST_VALUES])
+        found.update({identifier: Ours(*rest) for identifier, *rest in rows})
+    return found
+
+
+_OURS = PreparedSql(
+    select(outbox.c.id, outbox.c.seq, outbox.c.digest, outbox.c.sender).where(
+        outbox.c.id.in_(bindparam("ids", expanding=True))
     )
-    return {row.id: Ours(row.seq, row.digest, row.sender) for row in rows}
+)
 
 
 def apply(connection: Connection, changes: Sequence[Change]) -> list[Change]:
@@ -170,16 +196,7 @@ def apply(connection: Connection, changes: Sequence[Change]) -> list[Change]:
     seqs = sorted({mine.seq for mine in known.values()})
     if not seqs:
         return []
-    states = {
-        (row.outbox_seq, row.recipient): State(row.state)
-        for row in connection.execute(
-            select(outbox_recipients).where(outbox_recipients.c.outbox_seq.in_(seqs))
-        )
-    }
-    told = {
-        (row.outbox_seq, row.recipient, row.state)
-        for row in connection.execute(select(outbox_history).where(outbox_history.c.outbox_seq.in_(seqs)))
-    }
+    states, told = _known_of(connection, seqs)
     accepted(connection, seqs, min(change.at_ms for change in changes))
     rows, history, contradictions = [], [], []
     for change in changes:
@@ -195,15 +212,14 @@ def apply(connection: Connection, changes: Sequence[Change]) -> list[Change]:
         if change.state > states[mine.seq, change.recipient]:
             states[mine.seq, change.recipient] = change.state
             rows.append(
-                {"b_seq": mine.seq, "b_recipient": change.recipient, "state": int(change.state),
-                 "code": change.code, "at_ms": change.at_ms, "detail": change.answer,
-                 "receipt": change.receipt}
+                (int(change.state), change.code, change.at_ms, change.answer, change.receipt, mine.seq,
+                 change.recipient)
             )  # fmt: skip
         if line not in told:
             told.add(line)
             history.append((mine.seq, change.recipient, change.state, change.code, "", change.at_ms))
     if rows:
-        connection.execute(_MOVE, rows)
+        _MOVE.run_many(connection, rows)
     add_history(connection, history)
     settle(connection, seqs)
     return contradictions
@@ -224,11 +240,35 @@ def _contradicts(change: Change, present: State) -> bool:
     )
 
 
-_MOVE = (
+def _known_of(
+    connection: Connection, seqs: Sequence[int]
+) -> tuple[dict[tuple[int, str], State], set[tuple[int, str, int]]]:
+    """Return each copy's state, and the lines of history that are written: (seq, recipient, state)."""
+    states: dict[tuple[int, str], State] = {}
+    told: set[tuple[int, str, int]] = set()
+    for start in range(0, len(seqs), LIST_VALUES):
+        page = seqs[start : start + LIST_VALUES]
+        copies = _COPIES.all(connection, seqs=page)
+        states.update({(seq, recipient): State(state) for seq, recipient, state in copies})
+        told.update((seq, recipient, state) for seq, recipient, state in _TOLD.all(connection, seqs=page))
+    return states, told
+
+
+_COPIES = PreparedSql(
+    select(outbox_recipients.c.outbox_seq, outbox_recipients.c.recipient, outbox_recipients.c.state).where(
+        outbox_recipients.c.outbox_seq.in_(_SEQS)
+    )
+)
+_TOLD = PreparedSql(
+    select(outbox_history.c.outbox_seq, outbox_history.c.recipient, outbox_history.c.state).where(
+        outbox_history.c.outbox_seq.in_(_SEQS)
+    )
+)
+_MOVE = PreparedSql(
     update(outbox_recipients)
     .where(
-        outbox_recipients.c.outbox_seq == bindparam("b_seq"),
-        outbox_recipients.c.recipient == bindparam("b_recipient"),
+        outbox_recipients.c.outbox_seq == bindparam("of_seq"),
+        outbox_recipients.c.recipient == bindparam("of_recipient"),
     )
     .values({name: bindparam(name) for name in ("state", "code", "at_ms", "detail", "receipt")})
 )
@@ -251,12 +291,25 @@ class OutgoingReceipt:
 
 def queued_receipts(connection: Connection, after: int, limit: int) -> list[OutgoingReceipt]:
     """Return receipts that wait, in order, after sequence number ``after``."""
-    rows = connection.execute(
-        select(receipts).where(receipts.c.seq > after).order_by(receipts.c.seq).limit(limit)
-    )
-    return [OutgoingReceipt(r.seq, r.id, r.sender, r.recipient, State(r.state), r.receipt) for r in rows]
+    rows = _RECEIPTS.all(connection, after=after, most=limit, none=0)
+    return [
+        OutgoingReceipt(seq, identifier, sender, recipient, State(state), receipt)
+        for seq, identifier, sender, recipient, state, receipt in rows
+    ]
+
+
+_RECEIPTS = PreparedSql(
+    select(*(receipts.c[one.name] for one in fields(OutgoingReceipt)))
+    .where(receipts.c.seq > bindparam("after"))
+    .order_by(receipts.c.seq)
+    .limit(bindparam("most"))
+    .offset(bindparam("none"))
+)
 
 
 def receipts_stored(connection: Connection, up_to: int) -> None:
     """Forget receipts that the hub has."""
-    connection.execute(delete(receipts).where(receipts.c.seq <= up_to))
+    _FORGET_RECEIPTS.run(connection, up_to=up_to)
+
+
+_FORGET_RECEIPTS = PreparedSql(delete(receipts).where(receipts.c.seq <= bindparam("up_to")))

@@ -134,10 +134,12 @@ class Receiving:
             for arrival, outcome in zip(ready, outcomes, strict=True)
         ]
         self._say(takings)
-        fresh = sum(outcome.fresh for outcome in outcomes)
-        core.metrics.received.inc(fresh)
+        fresh = [arrival.opened.recipient for arrival, one in zip(ready, outcomes, strict=True) if one.fresh]
+        core.metrics.received.inc(len(fresh))
         if fresh:
-            core.post.inbox_changed()
+            core.post.inbox_changed(set(fresh))
+        if len(fresh) < len(outcomes):
+            self._session.news.wake()  # what an application said of a repeat is said again
 
     def _say(self, takings: list[f.Taking]) -> None:
         frame: list[f.Taking] = []

@@ -15,17 +15,19 @@ answers a repeat as it did the first time.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from itertools import chain
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sqlalchemy import Connection
 
 from crypto import sealing
 from crypto.errors import CryptoError
 from crypto.identity import Credential
-from nodes.link import progress
+from nodes.link import begin_again, progress
 from nodes.link.core import LinkCore
 from nodes.link.progress import Outgoing, OutgoingFile
 from protocols.link import frames as f
@@ -46,11 +48,20 @@ _SUBMISSION_OVERHEAD_BYTES: Final = 24
 _LOG = logging.getLogger(__name__)
 
 
+class _Wanted(NamedTuple):
+    """How many rows to read of a priority, behind which sequence number."""
+
+    after: int
+    most: int
+
+
 @dataclass(slots=True)
 class _Held:
     row: Outgoing
     envelope: Envelope
     files: list[OutgoingFile]
+    again: tuple[str, ...] | None = None
+    """Set if the hub may have had it before it was restored: whose copy came back."""
 
     @property
     def lanes(self) -> set[tuple[str, str, Priority]]:
@@ -70,12 +81,19 @@ class Sending:
         # Asked for anew in each session: only the hub knows what it still has, and order hangs on it.
         self._at_hub: set[bytes] = set()
         self._alarmed: set[tuple[str, int]] = set()
+        self._unread = False
+        """The table may have more than was read."""
         self._running = False
         self._again = False
         self._told_busy = False
 
     def wake(self) -> None:
         """Look for messages to submit."""
+        self._unread = True
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Submit what may go now: something has come, or there is room again."""
         self._again = True
         if not self._running and self._session.ready:
             self._running = True
@@ -85,8 +103,8 @@ class Sending:
         try:
             while self._again and self._may_submit():
                 self._again = False
-                for priority in Priority.STAT, Priority.ROUTINE:
-                    await self._fetch(priority)
+                if self._unread:
+                    await self._fetch()
                 # Time has passed: the hub may have said BUSY, or the session may be over.
                 if self._may_submit():
                     self._dispatch()
@@ -96,25 +114,34 @@ class Sending:
     def _may_submit(self) -> bool:
         return self._session.ready and not self._told_busy
 
-    async def _fetch(self, priority: Priority) -> None:
+    async def _fetch(self) -> None:
+        """Read what waits behind the marks, as far as there is room; the rest stays unread."""
         link = self._session.link.session
-        held = sum(one.envelope.priority is priority for one in self._held)
-        room = min(link.window_left, ROWS_PER_READ, HELD_ROWS - held)
+        room = min(link.window_left, ROWS_PER_READ)
         if room <= 0 or link.pending_bytes > PENDING_BYTES:
             return
-        marks = self._after
-        look = partial(_look, priority=priority, after=marks[priority], limit=room)
-        rows, files = await self._core.database.read(look)
-        if not rows or self._after is not marks:  # begun again meanwhile: this look was of before
+        held = Counter(one.envelope.priority for one in self._held)
+        wanted = {one: _Wanted(after, min(room, HELD_ROWS - held[one])) for one, after in self._after.items()}
+        marks, again_seq = self._after, self._core.again_seq
+        self._unread = False
+        found, files, returned = await self._core.database.read(
+            partial(_look, wanted=wanted, again_seq=again_seq)
+        )
+        if self._after is not marks:  # begun again meanwhile: this look was of before
             return
-        self._again = True
-        marks[priority] = rows[-1].seq
-        for row in rows:
+        for priority, rows in found.items():
+            if len(rows) >= wanted[priority].most:
+                self._unread = True
+            if rows:
+                self._again = self._again or self._unread
+                marks[priority] = rows[-1].seq
+        for row in chain.from_iterable(found.values()):
             if sealing.message_digest(row.envelope, row.sealed) != row.digest:
                 spawn(self._set_aside(row), self._session.failed)
                 continue
             mine = [file for file in files if file.outbox_seq == row.seq] if row.files else []
-            self._held.append(_Held(row, decode_envelope(row.envelope), mine))
+            again = returned.get(row.seq, ()) if row.seq <= again_seq else None
+            self._held.append(_Held(row, decode_envelope(row.envelope), mine, again))
 
     def _dispatch(self) -> None:
         """Submit what may go now; ask for the upload of what must come first."""
@@ -136,6 +163,7 @@ class Sending:
         self._submit(going)
 
     def _submit(self, going: list[_Held]) -> None:
+        self._say_again(going)
         frame: list[f.Submission] = []
         size = 0
         now_ms = self._core.clock.now_ms()
@@ -151,6 +179,22 @@ class Sending:
         if frame:
             self._session.say(f.Submit(tuple(frame)))
         self._core.metrics.submitted.inc(len(going))
+
+    def _say_again(self, going: list[_Held]) -> None:
+        """Tell a hub that was restored which of these it may have accepted before."""
+        items: list[f.AgainItem] = []
+        size = 0
+        for held in going:
+            if held.again is None:
+                continue
+            item_bytes = _SUBMISSION_OVERHEAD_BYTES + len(held.again) * (limits.ADDRESS_CHARS + 3)
+            if items and size + item_bytes > limits.FRAME_BYTES:
+                self._session.say(f.Again(tuple(items)))
+                items, size = [], 0
+            items.append(f.AgainItem(held.row.id, held.again))
+            size += item_bytes
+        if items:
+            self._session.say(f.Again(tuple(items)))
 
     def _finish(self, held: _Held, now_ms: int) -> bytes:
         """Return the sealed message: wraps for today's keys, signature by today's key."""
@@ -193,7 +237,7 @@ class Sending:
         self._at_hub.difference_update(file.id for held in done if held is not None for file in held.files)
         if rows:
             spawn(self._accept(rows), self._session.failed)
-        self.wake()
+        self._go_on()
 
     async def _accept(self, rows: Sequence[Outgoing]) -> None:
         now_ms = self._core.clock.now_ms()
@@ -224,7 +268,7 @@ class Sending:
         event(_LOG, logging.WARNING, "message-refused", message=row.id.hex(), code=refusal.code)
         self._core.metrics.returned.inc()
         self._core.post.moved([row.id])
-        self.wake()
+        self._go_on()
 
     async def _set_aside(self, row: Outgoing) -> None:
         """Give back what this disk has spoiled: nobody could verify it, and it would hold up the rest."""
@@ -258,7 +302,7 @@ class Sending:
     def stored(self, identifier: bytes) -> None:
         """Let go what waited for this file: the hub has it."""
         self._at_hub.add(identifier)
-        self.wake()
+        self._go_on()
 
     def file_refused(self, identifier: bytes, code: str, text: str) -> None:
         """Give back the message of a file that the hub will never take."""
@@ -269,8 +313,17 @@ class Sending:
 
 
 def _look(
-    connection: Connection, *, priority: Priority, after: int, limit: int
-) -> tuple[list[Outgoing], list[OutgoingFile]]:
-    rows = progress.queued(connection, priority, after, limit)
+    connection: Connection, *, wanted: dict[Priority, _Wanted], again_seq: int
+) -> tuple[dict[Priority, list[Outgoing]], list[OutgoingFile], dict[int, tuple[str, ...]]]:
+    found = {
+        priority: progress.queued(connection, priority, after, most) if most > 0 else []
+        for priority, (after, most) in wanted.items()
+    }
+    rows = list(chain.from_iterable(found.values()))
     with_files = [row.seq for row in rows if row.files]
-    return rows, progress.files_of(connection, with_files) if with_files else []
+    again = [row.seq for row in rows if row.seq <= again_seq]
+    return (
+        found,
+        progress.files_of(connection, with_files) if with_files else [],
+        begin_again.returned_of(connection, again) if again else {},
+    )

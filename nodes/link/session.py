@@ -14,15 +14,21 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from nodes.link import addressbook, facts
+from sqlalchemy import Connection
+
+from crypto.errors import BadStatement
+from crypto.keys import LinkPublicKey
+from nodes.link import addressbook, begin_again, following
 from nodes.link.core import SOFTWARE, LinkCore
 from nodes.link.fetching import Fetching
 from nodes.link.news import News
 from nodes.link.receiving import Receiving
+from nodes.link.renewal import Renewal
 from nodes.link.sending import Sending
 from nodes.link.uploads import Uploads
+from nodes.link.witness import Witness
 from protocols.link import frames as f
-from protocols.link import limits
+from protocols.link import limits, payloads
 from protocols.link.errors import LocalError, RemoteError
 from protocols.link.session import Broken, LinkEvent, LinkSession, Opened, PeerLeft
 from runtime.link import TwistedLink
@@ -44,15 +50,31 @@ class SessionLost(Exception):  # noqa: N818 - past tense states the outcome
 class NodeSession:
     """Acts on one link's events."""
 
-    def __init__(self, core: LinkCore, closed: Callable[[NodeSession, str], object]) -> None:
+    def __init__(
+        self,
+        core: LinkCore,
+        closed: Callable[[NodeSession, str], object],
+        *,
+        hub_key: LinkPublicKey | None = None,
+        introduce: bool = False,
+    ) -> None:
+        """Call by ``hub_key``, or the present one; ``introduce``: show the credential to who forgot it."""
         self._core = core
         self._closed = closed
         identity = core.identity
+        self.hub_key = hub_key or identity.hub_key
+        hello = payloads.Hello(
+            SOFTWARE,
+            core.clock.now_ms(),
+            limits.DELIVER_WINDOW,
+            trust=identity.trust_serial,
+            credential=identity.credential_blob if introduce else b"",
+        )
         session = LinkSession.node(
             static=identity.keys.link,
-            hub_key=identity.hub_key,
+            hub_key=self.hub_key,
             hub_name=identity.hub_name,
-            hello=f.Hello(SOFTWARE, core.clock.now_ms(), limits.DELIVER_WINDOW),
+            hello=hello,
             now_ms=core.clock.now_ms,
         )
         self.link = TwistedLink(session, self, core.clock)
@@ -60,6 +82,7 @@ class NodeSession:
         self.refusal: f.End | None = None
         self.opened = False
         self.gave_up = False
+        self._welcome: payloads.Welcome | None = None
         self._directory: deque[f.Directory] = deque()
         self._events: deque[f.Events] = deque()
         self._reading_directory = False
@@ -69,7 +92,13 @@ class NodeSession:
         self.news = News(core, self)
         self.uploads = Uploads(core, self)
         self.fetching = Fetching(core, self)
-        self._handlers: dict[type, Callable[[Any], object]] = {
+        self.witness = Witness(core, self)
+        self.renewal = Renewal(core, self)
+        self._handlers = self._by_type()
+
+    def _by_type(self) -> dict[type, Callable[[Any], object]]:
+        """Return what acts on each event and frame of the link."""
+        return {
             Opened: self._open,
             PeerLeft: self._left,
             Broken: lambda _event: None,
@@ -84,6 +113,8 @@ class NodeSession:
             f.FileRefused: self._file_refused,
             f.Chunk: self.fetching.chunk,
             f.Directory: self._directory_told,
+            f.Checkpoint: self.witness.told,
+            f.Renewed: self.renewal.renewed,
             f.Pong: lambda _frame: None,
         }
 
@@ -160,13 +191,30 @@ class NodeSession:
     def _open(self, opened: Opened) -> None:
         assert opened.welcome is not None
         self.opened = True
+        self._welcome = opened.welcome
         spawn(self._start(opened.welcome), self.failed)
 
-    async def _start(self, welcome: f.Welcome) -> None:
-        skew_s = (welcome.now_ms - self._core.clock.now_ms()) / 1000
+    async def _start(self, welcome: payloads.Welcome) -> None:
+        clock = self._core.clock
+        if self.hub_key == self._core.identity.hub_key_next:
+            await following.move(self._core)
+            event(_LOG, logging.INFO, "hub-key-moved", hub_key=self.hub_key.fingerprint())
+        self._core.hub_epoch_ms = welcome.now_ms - clock.monotonic_s() * 1000
+        skew_s = (welcome.now_ms - clock.now_ms()) / 1000
         self._core.metrics.clock_skew.set(skew_s)
         # First, so that it stands before the note of this session's end, however soon that comes.
-        await self._core.database.write(facts.session_began)
+        began = partial(begin_again.session_began, welcome=welcome, ahead_ms=welcome.now_ms - clock.now_ms())
+        begun = await self._core.database.write(began)
+        self._core.again_seq = begun.again_seq
+        if begun.again:
+            event(
+                _LOG,
+                logging.WARNING,
+                "hub-restored",
+                submitted_again=begun.messages,
+                said_again=begun.receipts,
+            )
+            await self.alarm("hub-restored", begun.told())
         if abs(skew_s) > CLOCK_WARNING_S:
             text = f"the hub's clock is {skew_s:+.0f} s from ours: set this machine's clock"
             await self.alarm("clock", text)
@@ -185,19 +233,13 @@ class NodeSession:
 
     async def _read_directory(self) -> None:
         core = self._core
-        authority = core.identity.authority_key
         complete = False
         try:
             while self._directory:
                 frame = self._directory.popleft()
-                distrusted = await core.database.write(
-                    partial(
-                        addressbook.merge_all,
-                        entries=frame.entries,
-                        authority=authority,
-                        complete=frame.complete,
-                    )
-                )
+                await self._follow(frame.trust)
+                distrusted = await core.database.write(partial(self._merge, frame=frame))
+                await following.take_own(core, frame.entries)
                 for problem in distrusted:
                     await self.alarm("directory", str(problem))
                 complete = complete or frame.complete
@@ -209,7 +251,31 @@ class NodeSession:
         if complete and not self.directory_complete and self.link.session.open:
             self.directory_complete = True
             event(_LOG, logging.INFO, "connected", hub=core.identity.hub_name)
+            assert self._welcome is not None
+            self.witness.begin(self._welcome)
+            self.renewal.look()
         self._go_on()
+
+    def _merge(self, connection: Connection, *, frame: f.Directory) -> list[addressbook.Distrusted]:
+        authorities = self._core.identity.authorities
+        return addressbook.merge_all(connection, frame.entries, *authorities, complete=frame.complete)
+
+    async def _follow(self, changes: tuple[bytes, ...]) -> None:
+        """Follow changes of the network's own keys; call again soon, so that the hub hears of it."""
+        core = self._core
+        try:
+            if not await following.follow(core, changes):
+                return
+        except BadStatement as fault:
+            await self.alarm("trust-refused", f"the hub names keys that the authority did not: {fault}")
+            return
+        event(_LOG, logging.INFO, "trust-followed", serial=core.identity.trust_serial)
+        wait_s = core.random.uniform(0, following.CALL_AGAIN_S)
+        core.clock.call_later(wait_s, self.call_again, "this node has heard of other keys of the network")
+
+    def call_again(self, why: str) -> None:
+        """End this session in good order; the next one begins at once."""
+        self.link.end(f.Goodbye.DONE, why)
 
     def _go_on(self) -> None:
         """Do what waited for the keys."""

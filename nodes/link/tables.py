@@ -105,6 +105,8 @@ inbox = Table(
     Column("handed_ms", BigInteger, comment="when it was laid into the drop folder"),
     Column("code", String, nullable=False),
     Column("receipt", LargeBinary, nullable=False, comment="our signed statement of delivery"),
+    Column("conclusion", LargeBinary, comment="our signed statement of what the application said"),
+    Column("concluded_ms", BigInteger, comment="when it said so"),
     UniqueConstraint("id", "sender", "recipient", name="inbox_once"),
     sqlite_autoincrement=True,
 )
@@ -127,6 +129,14 @@ inbox_files = Table(
     Column("size", BigInteger, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("path", String, nullable=False, comment="the plain bytes, relative to the home"),
+)
+
+openings = Table(
+    "openings",
+    metadata,
+    Column("inbox_seq", ForeignKey("inbox.seq", ondelete="CASCADE"), primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    comment="what somebody opened at the desk: the daemon signs that, and takes the row away",
 )
 
 receipts = Table(
@@ -156,6 +166,8 @@ addressbook = Table(
     Column(
         "mailboxes", LargeBinary, nullable=False, comment="MessagePack: Mailbox list, or a group's members"
     ),
+    Column("kind", String, nullable=False, server_default=text("''")),
+    Column("wilaya", Integer, nullable=False, server_default="0", comment="1 to 58; 0: not said"),
 )
 
 facts = Table(
@@ -164,6 +176,27 @@ facts = Table(
     Column("name", String, primary_key=True),
     Column("value", BigInteger, nullable=False),
     comment="cursors and moments: one number each",
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False, comment="when it was looked at here"),
+    Column("statement", LargeBinary, nullable=False, comment="signed by the hub's audit key"),
+    comment="of the hub's audit log: the last one that grew out of the one before",
+)
+
+checkpoints_kept = Table(
+    "checkpoints_kept",
+    metadata,
+    Column("seq", _Sequence, primary_key=True, autoincrement=True),
+    Column("signed_ms", BigInteger, nullable=False, comment="by the hub's clock"),
+    Column("size", BigInteger, nullable=False),
+    Column("statement", LargeBinary, nullable=False),
+    Column("evidence", Boolean, nullable=False, comment="the hub's log went back behind it"),
+    comment="of the hub's audit log: the last one of each hour, and what a restored hub forgot",
+    sqlite_autoincrement=True,
 )
 
 alarms = Table(

@@ -23,9 +23,9 @@ class Trust:
         self._credentials = credentials
 
     @classmethod
-    def load(cls, connection: Connection, authority: SigningPublicKey) -> Trust:
+    def load(cls, connection: Connection, *authorities: SigningPublicKey) -> Trust:
         """Read and verify every credential in the address book."""
-        return cls(addressbook.all_credentials(connection, authority))
+        return cls(addressbook.all_credentials(connection, *authorities))
 
     def present(self, facility: str, now_ms: int) -> statements.Credential | None:
         """Return the credential to seal for, None if there is none that is valid now."""

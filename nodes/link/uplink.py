@@ -18,8 +18,10 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection
 
-from nodes.link import facts, progress
+from crypto.keys import LinkPublicKey
+from nodes.link import facts, following, progress
 from nodes.link.core import LinkCore
+from nodes.link.errors import NodeError
 from nodes.link.session import NodeSession
 from protocols.link import frames as f
 from runtime.backoff import Backoff
@@ -59,8 +61,11 @@ class Uplink:
         self._told_to_wait = False
         self._attempted_s = 0.0
         self._refused = 0
+        self._by_next = True
+        """The next call is by the hub's next link key, if there is one."""
         self.last_failure = "not connected yet"
         core.post.on_outbox(self._put)
+        core.post.on_receipts(self._concluded)
 
     @property
     def connected(self) -> bool:
@@ -71,6 +76,7 @@ class Uplink:
         """Note that no session survived, and begin."""
         await self._core.database.write(facts.session_ended)
         self._refused = await self._core.database.read(lambda c: facts.get(c, facts.REFUSED))
+        await self._take_trust()
         await self._core.reload_trust()
         self._attempt()
         self._maintain()
@@ -91,8 +97,43 @@ class Uplink:
             self._retry.cancel()
             self._attempt()
 
+    def look_at_keys(self) -> None:
+        """Ask for new keys if somebody wants them (``nodes.link.renewal``)."""
+        if self._session is not None and self.connected:
+            self._session.renewal.look()
+
+    def look_at_trust(self) -> None:
+        """Follow changes of the network's own keys that somebody carried here, and call at once."""
+
+        async def take() -> None:
+            if await self._take_trust():
+                self._by_next = True
+                if self._retry is not None:
+                    self._retry.cancel()
+                    self._attempt()
+
+        spawn(take(), self._maintenance_failed)
+
+    async def _take_trust(self) -> bool:
+        try:
+            return await following.take_file(self._core)
+        except NodeError as error:
+            await self._core.post.alarm(error.code, str(error))
+            return False
+
+    def _hub_key(self) -> LinkPublicKey:
+        """Return by which of the hub's keys to call now: while there are two, by turns until one answers."""
+        identity = self._core.identity
+        return identity.hub_key_next if self._by_next and identity.hub_key_next else identity.hub_key
+
     def _put(self) -> None:
-        self._wake()
+        if self._session is not None:
+            self._session.sending.wake()
+        self.reconnect_soon()
+
+    def _concluded(self) -> None:
+        if self._session is not None:
+            self._session.news.wake()
         self.reconnect_soon()
 
     def _wake(self) -> None:
@@ -105,7 +146,8 @@ class Uplink:
             return
         self._attempted_s = self._core.clock.monotonic_s()
         self._core.metrics.connects.inc()
-        session = NodeSession(self._core, self._closed)
+        introduce = self._refused == f.Goodbye.UNKNOWN_KEY
+        session = NodeSession(self._core, self._closed, hub_key=self._hub_key(), introduce=introduce)
         self._session = session
         self._connect(session.link, lambda reason: self._closed(session, reason))
 
@@ -117,6 +159,7 @@ class Uplink:
         refusal = session.refusal
         level = logging.INFO if session.opened or self._backoff.failures else logging.WARNING
         self.last_failure = reason
+        self._by_next = True if session.opened else not self._by_next
         if session.opened:
             if not session.gave_up:  # what fails here, such as a full disk, fails again in the next session
                 self._backoff.reset()
@@ -155,9 +198,18 @@ class Uplink:
         self._core.metrics.connected.set(self.connected)
         if self.connected:
             self._note_refusal(0, "")
+            self._try_next_key()
+        self.look_at_keys()
         self._round = self._core.clock.call_later(MAINTENANCE_S, self._maintain)
         spawn(self._return_expired(), self._maintenance_failed)
         self._wake()
+
+    def _try_next_key(self) -> None:
+        """Call again if this session is by the hub's old key and has been for long: by the new one first."""
+        session, upcoming = self._session, self._core.identity.hub_key_next
+        ago_s = self._core.clock.monotonic_s() - self._attempted_s
+        if session and upcoming and session.hub_key != upcoming and ago_s >= following.TRY_AGAIN_S:
+            session.call_again("to try the hub's new key again")
 
     async def _return_expired(self) -> None:
         """Return what expired here and certainly never reached the hub; the hub judges the rest."""

@@ -1,3 +1,3 @@
 """The nodes's schema, step by step; see ``runtime.migrations``."""
 
-HEAD = "0001"
+HEAD = "0008"

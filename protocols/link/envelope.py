@@ -16,13 +16,15 @@ knows. All sizes are bytes, all times milliseconds since 1970-01-01 UTC.
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
+from functools import lru_cache
 from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
-from crypto.identity import ID_PATTERN, MAX_ID_CHARS
+from crypto.identity import ID_PATTERN, MAX_ID_CHARS, is_address
 from protocols.link import limits
 from protocols.link.errors import RemoteError
 
@@ -31,9 +33,20 @@ Digest = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 Facility = Annotated[str, Meta(max_length=MAX_ID_CHARS, pattern=rf"^{ID_PATTERN}\Z")]
 Address = Annotated[str, Meta(max_length=limits.ADDRESS_CHARS, pattern=rf"^{ID_PATTERN}@{ID_PATTERN}\Z")]
-Kind = Annotated[str, Meta(min_length=1, max_length=limits.KIND_CHARS, pattern=r"^[A-Za-z0-9^_.\-]+\Z")]
+KnownAddress = Annotated[
+    str,
+    Meta(max_length=limits.ADDRESS_CHARS, extra_json_schema={"pattern": rf"^{ID_PATTERN}@{ID_PATTERN}\Z"}),
+]
+"""An address whose pattern is looked at after decoding: the same few come again and again."""
+KIND_PATTERN: Final = r"[A-Za-z0-9^_.\-]+"
+Kind = Annotated[
+    str,
+    Meta(min_length=1, max_length=limits.KIND_CHARS, extra_json_schema={"pattern": rf"^{KIND_PATTERN}\Z"}),
+]
+"""Likewise."""
 Size = Annotated[int, Meta(ge=0, le=limits.ATTACHMENT_MAX_BYTES)]
 Millis = Annotated[int, Meta(ge=0, le=1 << 53)]
+Sequence = Annotated[int, Meta(ge=0, le=1 << 62)]
 Serial = Annotated[int, Meta(ge=0, le=1 << 53)]
 ReasonCode = Annotated[str, Meta(max_length=limits.REASON_CODE_CHARS)]
 ReasonText = Annotated[str, Meta(max_length=limits.REASON_TEXT_CHARS)]
@@ -79,8 +92,8 @@ class Envelope(Struct, array_like=True, frozen=True):
 
     version: Annotated[int, Meta(ge=1, le=1)]
     id: Id
-    sender: Address
-    recipients: Annotated[tuple[Address, ...], Meta(min_length=1, max_length=limits.RECIPIENTS)]
+    sender: KnownAddress
+    recipients: Annotated[tuple[KnownAddress, ...], Meta(min_length=1, max_length=limits.RECIPIENTS)]
     kind: Kind
     priority: Priority
     created_ms: Millis
@@ -147,8 +160,8 @@ class Receipt(Struct, array_like=True, frozen=True):
     version: Annotated[int, Meta(ge=1, le=1)]
     message_id: Id
     digest: Digest
-    sender: Address
-    recipient: Address
+    sender: KnownAddress
+    recipient: KnownAddress
     state: State
     code: ReasonCode
     at_ms: Millis
@@ -163,7 +176,12 @@ class SignedReceipt(Struct, array_like=True, frozen=True):
     signature: Signature
 
 
+KINDS_KEPT: Final = 4_096
+"""Kinds that were looked at before and need not be read again."""
+
 _T = TypeVar("_T")
+
+_KIND: Final = re.compile(KIND_PATTERN)
 
 _encoder = msgspec.msgpack.Encoder()
 _envelope = msgspec.msgpack.Decoder(Envelope)
@@ -187,7 +205,11 @@ def mailbox_of(address: str) -> str:
 
 def decode_envelope(data: bytes) -> Envelope:
     """Read an envelope. Raises :class:`RemoteError` (``malformed``) for anything else."""
-    return _decode(_envelope, data, limits.MESSAGE_BYTES, "envelope")
+    envelope = _decode(_envelope, data, limits.MESSAGE_BYTES, "envelope")
+    _check_addresses("envelope", envelope.sender, *envelope.recipients)
+    if not _is_kind(envelope.kind):
+        raise RemoteError("malformed", f"envelope: {envelope.kind!r} is no kind of message")
+    return envelope
 
 
 def decode_content(data: bytes) -> Content:
@@ -203,7 +225,9 @@ def decode_message(data: bytes) -> SealedMessage:
 def decode_receipt(data: bytes) -> tuple[Receipt, SignedReceipt]:
     """Read a signed receipt: the statement, and its bytes with the signature, not verified here."""
     signed = _decode(_signed_receipt, data, limits.RECEIPT_BYTES, "signed receipt")
-    return _decode(_receipt, signed.receipt, limits.RECEIPT_BYTES, "receipt"), signed
+    receipt = _decode(_receipt, signed.receipt, limits.RECEIPT_BYTES, "receipt")
+    _check_addresses("receipt", receipt.sender, receipt.recipient)
+    return receipt, signed
 
 
 def check_receipt(data: bytes, claim: tuple[bytes, str, str, State]) -> None:
@@ -214,6 +238,17 @@ def check_receipt(data: bytes, claim: tuple[bytes, str, str, State]) -> None:
     receipt, _ = decode_receipt(data)
     if (receipt.message_id, receipt.sender, receipt.recipient, receipt.state) != claim:
         raise RemoteError("malformed", f"the receipt for {claim[2]} is about something else")
+
+
+def _check_addresses(what: str, *addresses: str) -> None:
+    for address in addresses:
+        if not is_address(address):
+            raise RemoteError("malformed", f"{what}: {address!r} is no address, mailbox@facility")
+
+
+@lru_cache(maxsize=KINDS_KEPT)
+def _is_kind(kind: str) -> bool:
+    return _KIND.fullmatch(kind) is not None
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[_T], data: bytes, bound_bytes: int, what: str) -> _T:

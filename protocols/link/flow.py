@@ -18,7 +18,7 @@ too many merely gives no credit.
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 
 from protocols.link import frames as f
@@ -30,6 +30,8 @@ Fault = Callable[[str, str], Exception]
 
 class Window:
     """How many messages may be under way and unanswered."""
+
+    __slots__ = ("_size", "_used", "_what")
 
     def __init__(self, size: int, what: str) -> None:
         self._size = size
@@ -58,6 +60,8 @@ class Window:
 
 class NumberedWindow:
     """Deliveries under way, each known by its sequence number and answered once."""
+
+    __slots__ = ("_open", "_size")
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -88,10 +92,12 @@ class NumberedWindow:
 class Stream:
     """A numbered stream, answered by "up to and including"."""
 
+    __slots__ = ("_last", "_open", "_size", "_what")
+
     def __init__(self, size: int, what: str) -> None:
         self._size = size
         self._what = what
-        self._open: deque[int] = deque()
+        self._open: list[int] = []
         self._last = -1
 
     def take(self, sequences: Iterable[int], fault: Fault) -> None:
@@ -115,12 +121,13 @@ class Stream:
         """
         if not self._open or not self._open[0] <= up_to <= self._last:
             raise fault("out-of-turn", f"an answer up to {up_to}, which answers no {self._what} under way")
-        while self._open and self._open[0] <= up_to:
-            self._open.popleft()
+        del self._open[: bisect_right(self._open, up_to)]
 
 
 class Flow:
     """All windows of one session."""
+
+    __slots__ = ("_busy", "_events", "_receipts", "deliveries", "submits")
 
     def __init__(self, *, submit_window: int, deliver_window: int) -> None:
         self.submits = Window(submit_window, "messages")

@@ -14,12 +14,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
 from protocols.link import limits
+from protocols.link.entries import DirectoryEntry
 from protocols.link.envelope import (
     Address,
     Digest,
@@ -28,14 +29,13 @@ from protocols.link.envelope import (
     Millis,
     ReasonCode,
     ReasonText,
+    Sequence,
     Size,
     State,
 )
 from protocols.link.errors import LocalError, RemoteError
 
 Count = Annotated[int, Meta(ge=0, le=1 << 40)]
-Sequence = Annotated[int, Meta(ge=0, le=1 << 62)]
-Window = Annotated[int, Meta(ge=1, le=limits.WINDOW_MAX)]
 MessageBlob = Annotated[bytes, Meta(max_length=limits.MESSAGE_BYTES)]
 ReceiptBlob = Annotated[bytes, Meta(max_length=limits.RECEIPT_BYTES)]
 Ids = Annotated[tuple[Id, ...], Meta(max_length=limits.IDS_PER_FRAME)]
@@ -54,31 +54,7 @@ class Goodbye(IntEnum):
     TOO_MANY_SESSIONS = 7
     INVITATION_REFUSED = 8
     INTERNAL = 9
-
-
-# ── the handshake's payloads (not frames: they ride inside the Noise messages) ─────────────
-
-
-class Hello(Struct, array_like=True, frozen=True):
-    """Node to hub, in message 1. ``invitation`` is empty except when joining."""
-
-    software: Annotated[str, Meta(max_length=40)]
-    now_ms: Millis
-    deliver_window: Window
-    invitation: Annotated[bytes, Meta(max_length=limits.ID_BYTES)] = b""
-
-
-class Welcome(Struct, array_like=True, frozen=True):
-    """Hub to node, in message 2. ``directory_version`` tells the node whether its copy is old."""
-
-    software: Annotated[str, Meta(max_length=40)]
-    now_ms: Millis
-    submit_window: Window
-    max_attachment_bytes: Size
-    directory_version: Sequence = 0
-
-
-# ── frames ─────────────────────────────────────────────────────────────────────────────────
+    PENDING = 10
 
 
 class Frame(Struct, array_like=True, frozen=True):
@@ -114,27 +90,6 @@ class End(Frame, frozen=True, tag=5):
     retry_after_s: Annotated[int, Meta(ge=0, le=86_400)] = 0
 
 
-class Mailbox(Struct, array_like=True, frozen=True):
-    """An address inside a facility."""
-
-    name: Facility
-    title: Annotated[str, Meta(max_length=limits.TITLE_CHARS)] = ""
-    specialty: Annotated[str, Meta(max_length=limits.TITLE_CHARS)] = ""
-
-
-class DirectoryEntry(Struct, array_like=True, frozen=True):
-    """One facility or group. ``statements`` are signed by the authority; the rest is only for people."""
-
-    version: Sequence
-    name: Facility
-    title: Annotated[str, Meta(max_length=limits.TITLE_CHARS)]
-    active: bool
-    statements: Annotated[
-        tuple[Annotated[bytes, Meta(max_length=limits.STATEMENT_BYTES)], ...], Meta(max_length=4)
-    ]
-    mailboxes: Annotated[tuple[Mailbox, ...], Meta(max_length=limits.MAILBOXES)] = ()
-
-
 class Join(Frame, frozen=True, tag=10):
     """Node to hub, on a joining session: the public keys to be certified for the invited facility."""
 
@@ -143,12 +98,42 @@ class Join(Frame, frozen=True, tag=10):
     proof: Annotated[bytes, Meta(min_length=64, max_length=64)]
 
 
+Changes = Annotated[
+    tuple[Annotated[bytes, Meta(max_length=limits.TRUST_BYTES)], ...], Meta(max_length=limits.TRUST_CHANGES)
+]
+
+
 class Joined(Frame, frozen=True, tag=11):
-    """Hub to node: the signed credential and the facility's own entry. Asked again, the same answer."""
+    """Hub to node: the signed credential and the facility's own entry. Asked again, the same answer.
+
+    ``trust``: as in DIRECTORY, those that the code did not know yet.
+    """
 
     facility: Facility
     credential: Annotated[bytes, Meta(max_length=limits.STATEMENT_BYTES)]
     entry: DirectoryEntry
+    trust: Changes = ()
+
+
+class Renew(Frame, frozen=True, tag=12):
+    """Node to hub: certify these public keys beside the present ones. Asked again, the same answer.
+
+    ``proof`` is signed with the new signing key, ``endorsement`` with the present one (section 12.4).
+    """
+
+    link_key: Digest
+    signing_key: Digest
+    sealing_key: Digest
+    proof: Annotated[bytes, Meta(min_length=64, max_length=64)]
+    endorsement: Annotated[bytes, Meta(min_length=64, max_length=64)]
+
+
+class Renewed(Frame, frozen=True, tag=13):
+    """Hub to node: the new credential; empty if it waits for the authority, or is refused with a code."""
+
+    credential: Annotated[bytes, Meta(max_length=limits.STATEMENT_BYTES)]
+    code: ReasonCode = ""
+    text: ReasonText = ""
 
 
 class Submission(Struct, array_like=True, frozen=True):
@@ -162,6 +147,19 @@ class Submit(Frame, frozen=True, tag=20):
     """Node to hub: take these, in this order."""
 
     messages: tuple[Submission, ...]
+
+
+class AgainItem(Struct, array_like=True, frozen=True):
+    """One message. ``returned``: the recipients whose copy came back to its sender, and stays so."""
+
+    id: Id
+    returned: Annotated[tuple[Address, ...], Meta(max_length=limits.RECIPIENTS)] = ()
+
+
+class Again(Frame, frozen=True, tag=25):
+    """Node to hub, before SUBMIT: these may have been accepted before this hub was restored from a backup."""
+
+    items: tuple[AgainItem, ...]
 
 
 class Accepted(Frame, frozen=True, tag=21):
@@ -321,29 +319,56 @@ class DirectoryWanted(Frame, frozen=True, tag=60):
 
 
 class Directory(Frame, frozen=True, tag=61):
-    """Hub to node: changed entries in order of version; ``complete`` when nothing newer is known."""
+    """Hub to node: changed entries in order of version; ``complete`` when nothing newer is known.
+
+    ``trust``: changes of the hub's and the authority's keys, in order, to be followed before the entries.
+    """
 
     entries: tuple[DirectoryEntry, ...]
     complete: bool
+    trust: Changes = ()
+
+
+CheckpointBlob = Annotated[bytes, Meta(max_length=limits.CHECKPOINT_BYTES)]
+
+
+class Checkpoint(Frame, frozen=True, tag=70):
+    """Hub to node: how long my audit log is by now, signed, and that it grew out of what you named last.
+
+    ``proof`` is RFC 6962's consistency proof, empty if the sizes are equal or you named nothing. ``keys``: if
+    another key signs than signed what you named, how the one came from the other.
+    """
+
+    statement: CheckpointBlob
+    proof: Annotated[tuple[Digest, ...], Meta(max_length=limits.PROOF_HASHES)]
+    keys: Annotated[tuple[CheckpointBlob, ...], Meta(max_length=limits.AUDIT_KEYS)] = ()
+
+
+class Witnessed(Frame, frozen=True, tag=71):
+    """Node to hub: the last checkpoint that I have, and my signature of it; empty and 0 if I have none.
+
+    ``serial`` is that of the credential whose signing key signed.
+    """
+
+    statement: CheckpointBlob
+    serial: Sequence
+    signature: Annotated[bytes, Meta(max_length=limits.SIGNATURE_BYTES)]
 
 
 AnyFrame = (
     Ready | Ping | Pong | Rekey | End
-    | Join | Joined
-    | Submit | Accepted | Refused | Busy | Resume
+    | Join | Joined | Renew | Renewed
+    | Again | Submit | Accepted | Refused | Busy | Resume
     | Deliver | Taken
     | Receipts | ReceiptsStored | Events | EventsTaken
     | Offer | Want | Chunk | Stored | FileRefused
     | DirectoryWanted | Directory
+    | Checkpoint | Witnessed
 )  # fmt: skip
-
-_T = TypeVar("_T")
 
 _HEADER: Final = struct.Struct(">H")
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[AnyFrame] = msgspec.msgpack.Decoder(AnyFrame)
-_hello = msgspec.msgpack.Decoder(Hello)
-_welcome = msgspec.msgpack.Decoder(Welcome)
 
 
 def encode_frame(frame: AnyFrame) -> bytes:
@@ -372,27 +397,3 @@ def decode_frames(plain: bytes) -> Iterator[AnyFrame]:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
             raise RemoteError("malformed", f"frame at byte {position}: {problem}") from None
         position += length
-
-
-def encode_payload(payload: Hello | Welcome) -> bytes:
-    """Return the bytes of a handshake payload."""
-    return _encoder.encode(payload)
-
-
-def decode_hello(data: bytes) -> Hello:
-    """Read message 1's payload; :class:`RemoteError` for anything else."""
-    return _decode_payload(_hello, data, "hello")
-
-
-def decode_welcome(data: bytes) -> Welcome:
-    """Read message 2's payload; :class:`RemoteError` for anything else."""
-    return _decode_payload(_welcome, data, "welcome")
-
-
-def _decode_payload(decoder: msgspec.msgpack.Decoder[_T], data: bytes, what: str) -> _T:
-    if len(data) > limits.HELLO_BYTES:
-        raise RemoteError("too-large", f"{what} of {len(data)} bytes, at most {limits.HELLO_BYTES}")
-    try:
-        return decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
-        raise RemoteError("malformed", f"{what}: {problem}") from None

@@ -33,7 +33,10 @@ Endpoint = Annotated[str, Meta(max_length=255, pattern=r"^.+:[0-9]{1,5}\Z")]
 
 
 class JoinCode(Struct, array_like=True, frozen=True):
-    """What an invitation tells a new node. ``hub`` is ``host:port``."""
+    """What an invitation tells a new node. ``hub`` is ``host:port``.
+
+    ``trust``: the serial of the last change of the network's own keys that led to those in the code.
+    """
 
     hub: Endpoint
     hub_name: Annotated[str, Meta(min_length=1, max_length=HUB_NAME_CHARS)]
@@ -42,6 +45,7 @@ class JoinCode(Struct, array_like=True, frozen=True):
     facility: Facility
     invitation: Id
     secret: Digest
+    trust: Annotated[int, Meta(ge=0, le=1 << 62)] = 0
 
     def __repr__(self) -> str:
         """Name the facility and the hub; never the secret."""
@@ -64,6 +68,14 @@ def join_psk(invitation: bytes, secret: bytes) -> bytes:
 def join_proof(invitation: bytes, link_key: bytes, signing_key: bytes, sealing_key: bytes) -> bytes:
     """Return what a joining node signs with its new signing key, to show that it holds it."""
     return b"wasl join proof v1" + invitation + link_key + signing_key + sealing_key
+
+
+def renewal_text(
+    facility: str, serial: int, link_key: bytes, signing_key: bytes, sealing_key: bytes
+) -> bytes:
+    """Return what a node signs for new keys, with the new signing key and with that of ``serial``."""
+    head = b"wasl renew proof v1" + facility.encode("ascii") + b"\x00" + serial.to_bytes(8, "big")
+    return head + link_key + signing_key + sealing_key
 
 
 def encode_joincode(code: JoinCode) -> str:

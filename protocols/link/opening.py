@@ -86,9 +86,14 @@ def read_preamble(data: bytes) -> Preamble:
     return Preamble(_PATTERNS[pattern_code], length)
 
 
-def read_first_packet(packet: bytes, preamble: Preamble, key: bytes) -> bytes:
-    """Check mac1 and return Noise message 1; :class:`RemoteError` (``mac1``) for a stranger."""
+def read_first_packet(packet: bytes, preamble: Preamble, *keys: bytes) -> tuple[int, bytes]:
+    """Check mac1 and return which of the keys it is made with, and Noise message 1.
+
+    :class:`RemoteError` (``mac1``) for a stranger. A hub has two keys while the one takes the place of the
+    other: mac1 tells them apart for two microseconds, before any public-key operation.
+    """
     body, mac = packet[:-MAC1_BYTES], packet[-MAC1_BYTES:]
-    if not constant_time_equal(mac, blake2b(body, size=MAC1_BYTES, key=key)):
-        raise RemoteError("mac1", "the caller does not know this hub's key")
-    return body[PREAMBLE_BYTES : PREAMBLE_BYTES + preamble.message_bytes]
+    for which, key in enumerate(keys):
+        if constant_time_equal(mac, blake2b(body, size=MAC1_BYTES, key=key)):
+            return which, body[PREAMBLE_BYTES : PREAMBLE_BYTES + preamble.message_bytes]
+    raise RemoteError("mac1", "the caller does not know this hub's key")

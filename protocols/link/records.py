@@ -11,7 +11,7 @@ asks or after ``REKEY_RECORDS``; the reader refuses to go on for ever without.
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Iterator
 from typing import Final
 
 from crypto.noise import CipherState
@@ -25,10 +25,12 @@ LENGTH_BYTES: Final = 2
 class RecordWriter:
     """What waits to be sent, and the cipher that it will be sent under."""
 
+    __slots__ = ("_bulk", "_cipher", "_frames", "_plain", "_records", "pending_bytes", "rekey_due")
+
     def __init__(self) -> None:
         self._plain: list[bytes] = []
-        self._frames: deque[bytes] = deque()
-        self._bulk: deque[bytes] = deque()
+        self._frames: list[bytes] = []
+        self._bulk: list[bytes] = []
         self._cipher: CipherState | None = None
         self._records = 0
         self.pending_bytes = 0
@@ -43,6 +45,11 @@ class RecordWriter:
     def bulk_waiting(self) -> int:
         """Chunks that wait."""
         return len(self._bulk)
+
+    def rest(self) -> None:
+        """Hold less memory until the next record."""
+        if self._cipher is not None:
+            self._cipher.rest()
 
     def start(self, cipher: CipherState) -> None:
         """Encrypt frames from now on."""
@@ -78,25 +85,19 @@ class RecordWriter:
         out, self._plain = self._plain, []
         cipher = self._cipher
         if cipher is not None:
-            while self._frames:
-                self._seal(cipher, self._fill_record(), out)
-            self.pending_bytes = 0
+            if self._frames:
+                frames, self._frames = self._frames, []
+                for parts in _records(frames):
+                    self._seal(cipher, parts, out)
+                self.pending_bytes = 0
             if self.rekey_due and may_rekey:
                 self._seal(cipher, [f.encode_frame(f.Rekey())], out)
                 cipher.rekey()
                 self._records = 0
                 self.rekey_due = False
             for _ in range(min(bulk_records, len(self._bulk))):
-                self._seal(cipher, [self._bulk.popleft()], out)
+                self._seal(cipher, [self._bulk.pop(0)], out)
         return b"".join(out)
-
-    def _fill_record(self) -> list[bytes]:
-        parts = [self._frames.popleft()]
-        room = limits.RECORD_PLAIN_BYTES - len(parts[0])
-        while self._frames and len(self._frames[0]) <= room:
-            room -= len(self._frames[0])
-            parts.append(self._frames.popleft())
-        return parts
 
     def _seal(self, cipher: CipherState, parts: list[bytes], out: list[bytes]) -> None:
         record = cipher.encrypt(parts[0] if len(parts) == 1 else b"".join(parts))
@@ -107,8 +108,21 @@ class RecordWriter:
             self.rekey_due = True
 
 
+def _records(frames: list[bytes]) -> Iterator[list[bytes]]:
+    """Yield runs of whole frames, each as long as one record takes."""
+    start, room = 0, limits.RECORD_PLAIN_BYTES
+    for at, frame in enumerate(frames):
+        if len(frame) > room:
+            yield frames[start:at]
+            start, room = at, limits.RECORD_PLAIN_BYTES
+        room -= len(frame)
+    yield frames[start:]
+
+
 class RecordReader:
     """The bytes of a peer, cut into packets and opened."""
+
+    __slots__ = ("_cipher", "_received", "_records")
 
     def __init__(self) -> None:
         self._received = bytearray()
@@ -123,6 +137,11 @@ class RecordReader:
     def decrypting(self) -> bool:
         """The handshake is done on this side."""
         return self._cipher is not None
+
+    def rest(self) -> None:
+        """Hold less memory until the next record."""
+        if self._cipher is not None:
+            self._cipher.rest()
 
     def start(self, cipher: CipherState) -> None:
         """Decrypt records from now on."""
@@ -155,8 +174,13 @@ class RecordReader:
         length = int.from_bytes(head, "big")
         if length > bound_bytes:
             raise RemoteError("too-large", f"packet of {length} bytes, at most {bound_bytes}")
-        packet = self.take(LENGTH_BYTES + length)
-        return None if packet is None else packet[LENGTH_BYTES:]
+        received, end = self._received, LENGTH_BYTES + length
+        if len(received) < end:
+            return None
+        with memoryview(received) as view:  # a record is large: it is copied once
+            packet = bytes(view[LENGTH_BYTES:end])
+        del received[:end]
+        return packet
 
     def next_record(self) -> bytes | None:
         """Take and open one record; None if it is not complete.

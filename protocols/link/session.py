@@ -28,7 +28,7 @@ from crypto.errors import CryptoError
 from crypto.keys import LinkPrivateKey, LinkPublicKey
 from crypto.noise import Handshake, Pattern
 from protocols.link import frames as f
-from protocols.link import limits, opening
+from protocols.link import limits, opening, payloads
 from protocols.link.errors import LocalError, RemoteError
 from protocols.link.flow import Flow
 from protocols.link.records import LENGTH_BYTES, RecordReader, RecordWriter
@@ -40,7 +40,7 @@ class HelloReceived:
     """Hub: somebody claims ``key``; answer with ``welcome``, ``welcome_to_join`` or ``refuse``."""
 
     key: LinkPublicKey
-    hello: f.Hello
+    hello: payloads.Hello
     joining: bool
 
 
@@ -48,7 +48,7 @@ class HelloReceived:
 class Opened:
     """The peer is authenticated and frames may be sent. ``welcome`` is set at the node only."""
 
-    welcome: f.Welcome | None
+    welcome: payloads.Welcome | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,23 @@ class Broken:
 LinkEvent = HelloReceived | Opened | PeerLeft | Broken | f.AnyFrame
 
 
+class HubStatic:
+    """One of a hub's link keys, with what is computed of it once and not for each caller."""
+
+    __slots__ = ("key", "mac1_key")
+
+    def __init__(self, key: LinkPrivateKey) -> None:
+        self.key = key
+        self.mac1_key = opening.mac1_key(key.public)
+
+
 class LinkSession:
     """One end of one connection. Make it with :meth:`node` or :meth:`hub`."""
+
+    __slots__ = (
+        "_flow", "_handshake", "_hub_name", "_now_ms", "_pattern", "_reader", "_statics", "_window",
+        "_writer", "hub_key", "phase", "role",
+    )  # fmt: skip
 
     def __init__(self, role: Role, *, now_ms: Callable[[], int], window: int) -> None:
         self.role = role
@@ -82,9 +97,10 @@ class LinkSession:
         self._flow = Flow(submit_window=0, deliver_window=0)
         self._handshake: Handshake | None = None
         self._pattern = Pattern.IK
-        self._static: LinkPrivateKey | None = None
+        self._statics: tuple[HubStatic, ...] = ()
         self._hub_name = ""
-        self._mac1_key = b""
+        self.hub_key: LinkPublicKey | None = None
+        """By which of its keys the node called the hub; None before it is known."""
 
     # ── the two ends ───────────────────────────────────────────────────────────────────
 
@@ -95,7 +111,7 @@ class LinkSession:
         static: LinkPrivateKey,
         hub_key: LinkPublicKey,
         hub_name: str,
-        hello: f.Hello,
+        hello: payloads.Hello,
         now_ms: Callable[[], int],
         psk: bytes | None = None,
     ) -> LinkSession:
@@ -109,38 +125,43 @@ class LinkSession:
             remote_static=hub_key,
             psk=psk,
         )
-        message = session._handshake.write_message(f.encode_payload(hello))
+        message = session._handshake.write_message(payloads.encode_payload(hello))
         session._writer.put_packet(opening.first_packet(pattern, hub_key, message))
+        session.hub_key = hub_key
         return session
 
     @classmethod
     def hub(
-        cls, *, static: LinkPrivateKey, hub_name: str, now_ms: Callable[[], int], submit_window: int
+        cls,
+        *,
+        static: LinkPrivateKey | tuple[HubStatic, ...],
+        hub_name: str,
+        now_ms: Callable[[], int],
+        submit_window: int,
     ) -> LinkSession:
-        """Return the answering end."""
+        """Return the answering end; with several keys it answers by the one that the caller's mac1 fits."""
         session = cls(Role.HUB, now_ms=now_ms, window=submit_window)
-        session._static = static
+        session._statics = static if isinstance(static, tuple) else (HubStatic(static),)
         session._hub_name = hub_name
-        session._mac1_key = opening.mac1_key(static.public)
         return session
 
     # ── the hub's answers to HELLO ─────────────────────────────────────────────────────
     # A caller may be gone, or may have misbehaved, before its answer is known: then these do nothing.
 
-    def welcome(self, welcome: f.Welcome) -> None:
+    def welcome(self, welcome: payloads.Welcome) -> None:
         """Let an enrolled node in."""
         self._answer_hello(welcome, Step.WELCOME_SENT)
 
-    def welcome_to_join(self, welcome: f.Welcome, psk: bytes) -> None:
+    def welcome_to_join(self, welcome: payloads.Welcome, psk: bytes) -> None:
         """Let the holder of an invitation ask for its credential."""
         self._answer_hello(welcome, Step.JOIN_WELCOME_SENT, psk)
 
-    def refuse(self, welcome: f.Welcome, end: f.End) -> None:
+    def refuse(self, welcome: payloads.Welcome, end: f.End) -> None:
         """Finish the handshake, so that the reason is authentic, and say goodbye. Not for joining."""
         if self._answer_hello(welcome, Step.REFUSED):
             self._writer.put(f.encode_frame(end))
 
-    def _answer_hello(self, welcome: f.Welcome, step: Step, psk: bytes | None = None) -> bool:
+    def _answer_hello(self, welcome: payloads.Welcome, step: Step, psk: bytes | None = None) -> bool:
         if self.phase is Phase.CLOSED:
             return False
         if self.phase is not Phase.DECIDING or self._handshake is None:
@@ -151,7 +172,7 @@ class LinkSession:
         if psk is not None:
             handshake.set_psk(psk)
         self.phase = follow(self.phase, step)
-        message = handshake.write_message(f.encode_payload(welcome))
+        message = handshake.write_message(payloads.encode_payload(welcome))
         self._writer.put_packet(len(message).to_bytes(LENGTH_BYTES, "big") + message)
         self._take_keys(handshake)
         return True
@@ -221,6 +242,11 @@ class LinkSession:
         if self.open:
             self._writer.rekey_due = True
 
+    def rest(self) -> None:
+        """Hold less memory until something is said again; costs some microseconds then."""
+        self._writer.rest()
+        self._reader.rest()
+
     def data_to_send(self, bulk_records: int = 0) -> bytes:
         """Return what to write now: every waiting frame, then at most ``bulk_records`` chunks."""
         return self._writer.take(bulk_records, may_rekey=self.open)
@@ -273,13 +299,15 @@ class LinkSession:
         packet = self._reader.take(preamble.packet_bytes)
         if packet is None:
             return
-        message = opening.read_first_packet(packet, preamble, self._mac1_key)
-        pattern = self._pattern = preamble.pattern
-        assert self._static is not None
-        handshake = Handshake.responder(
-            pattern, prologue=opening.prologue(pattern, self._hub_name), static=self._static
+        which, message = opening.read_first_packet(
+            packet, preamble, *[static.mac1_key for static in self._statics]
         )
-        hello = f.decode_hello(handshake.read_message(message))
+        pattern, static = preamble.pattern, self._statics[which].key
+        self._pattern, self.hub_key = pattern, static.public
+        handshake = Handshake.responder(
+            pattern, prologue=opening.prologue(pattern, self._hub_name), static=static
+        )
+        hello = payloads.decode_hello(handshake.read_message(message))
         self.phase = follow(self.phase, Step.HELLO_RECEIVED)
         self._handshake = handshake
         # A node may bear more than this hub wants to hold unanswered in memory.
@@ -293,7 +321,7 @@ class LinkSession:
             return
         assert self._handshake is not None
         handshake = self._handshake
-        welcome = f.decode_welcome(handshake.read_message(message))
+        welcome = payloads.decode_welcome(handshake.read_message(message))
         joining = self._pattern is Pattern.IKPSK2
         self.phase = follow(self.phase, Step.JOIN_WELCOME_RECEIVED if joining else Step.WELCOME_RECEIVED)
         self._take_keys(handshake)

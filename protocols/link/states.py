@@ -72,6 +72,7 @@ RECEIVES: Final[dict[tuple[Role, Phase], frozenset[type]]] = {
     (Role.HUB, Phase.JOINING): _ALWAYS | {f.Join},
     (Role.HUB, Phase.OPEN): _ALWAYS
     | {
+        f.Again,
         f.Submit,
         f.Resume,
         f.Taken,
@@ -81,6 +82,8 @@ RECEIVES: Final[dict[tuple[Role, Phase], frozenset[type]]] = {
         f.Want,
         f.Chunk,
         f.DirectoryWanted,
+        f.Witnessed,
+        f.Renew,
     },
     (Role.NODE, Phase.JOINING): _ALWAYS | {f.Joined},
     (Role.NODE, Phase.OPEN): _ALWAYS
@@ -96,6 +99,8 @@ RECEIVES: Final[dict[tuple[Role, Phase], frozenset[type]]] = {
         f.Stored,
         f.FileRefused,
         f.Directory,
+        f.Checkpoint,
+        f.Renewed,
     },
 }
 """In ENDING everything but End is read and dropped; in the other phases no frame is possible."""

@@ -6,11 +6,15 @@ it:
 
 - the request's head, from the moment of connecting: ``head_s``;
 - its body: ``body_s``, and never more than ``max_body_bytes`` (answered 413, then closed);
-- the answer: ``answer_s``;
+- the answer, until all of it is on its way: ``answer_s``;
 - waiting for the next request, that request's head included: ``idle_s``.
 
 When it rings the connection is aborted. Connections beyond ``max_connections`` in all, or ``max_per_address``
 from one address, are closed as soon as they are accepted, before anything is read.
+
+One thing takes its own time: an answer on its way to a slow client. It is cut when less than
+``PROGRESS_BYTES`` of it arrived in ``idle_s``, and not before. The kernel is asked for that: what it holds
+for a client is megabytes, and those are minutes on a slow line.
 
 What is not promised: fairness between addresses. Behind a proxy all clients have one address, so a process
 that is meant to stand behind one sets ``max_per_address`` accordingly.
@@ -20,9 +24,12 @@ that is meant to stand behind one sets ``max_per_address`` accordingly.
 # mypy: allow-untyped-calls
 # ruff: noqa: N802
 
+import socket
+import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import connectionDone
@@ -34,6 +41,10 @@ from twisted.web.server import Request, Site
 
 from runtime.clock import Clock, Handle
 
+PROGRESS_BYTES: Final = 16 * 1_024
+"""What a client has to take of an answer in ``idle_s``: at 60 seconds, less than any line is slow."""
+_ACKED: Final = slice(120, 128)
+"""``tcpi_bytes_acked`` in Linux's ``struct tcp_info`` (since 4.1)."""
 _REFUSAL = (
     b"HTTP/1.1 413 Content Too Large\r\n"
     b"Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 22\r\n\r\n"
@@ -92,7 +103,7 @@ class BoundedRequest(Request):
     def _refuse(self) -> None:
         if not self._refused:
             self._refused = True
-            self.channel.refuse(_REFUSAL)
+            self.channel.refuse(self.channel.too_large)
 
 
 class BoundedChannel(HTTPChannel):
@@ -103,6 +114,12 @@ class BoundedChannel(HTTPChannel):
     _deadline: Handle | None = None
     _address: str | None = None
     _refused = False
+    _arrived = 0
+
+    @property
+    def too_large(self) -> bytes:
+        """What is answered to a body that is too large, whole."""
+        return _REFUSAL
 
     def admitted(self, address: str) -> None:
         """Remember the ``address`` that this connection counts for."""
@@ -133,8 +150,23 @@ class BoundedChannel(HTTPChannel):
 
     def requestDone(self, request: Request) -> None:
         """Go on to the next request, or to sending what is left of this answer."""
-        self._within(self.site.limits.idle_s)
+        self.sending()
         super().requestDone(request)
+
+    def preparing(self) -> None:
+        """Wait for the next piece of an answer."""
+        self._within(self.site.limits.answer_s)
+
+    def sending(self) -> None:
+        """Wait for the client to take what was written, and then for what it asks next."""
+        self._arrived = _arrived_bytes(self.transport)
+        self._within(self.site.limits.idle_s, self._look)
+
+    def _look(self) -> None:
+        if _arrived_bytes(self.transport) - self._arrived >= PROGRESS_BYTES:
+            self.sending()
+        else:
+            self.forceAbortClient()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Make room for another connection."""
@@ -145,10 +177,19 @@ class BoundedChannel(HTTPChannel):
             self._address = None
         super().connectionLost(reason)
 
-    def _within(self, seconds: float) -> None:
+    def _within(self, seconds: float, ring: Callable[[], object] | None = None) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = self.site.clock.call_later(seconds, self.forceAbortClient)
+        self._deadline = self.site.clock.call_later(seconds, ring or self.forceAbortClient)
+
+
+def _arrived_bytes(transport: Any) -> int:
+    """Return how much a client is known to have got; 0 if the transport is no TCP socket of Linux."""
+    try:
+        told = transport.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKED.stop)
+    except (AttributeError, OSError):
+        return 0
+    return int.from_bytes(told[_ACKED], sys.byteorder)
 
 
 class BoundedSite(Site):

@@ -18,6 +18,7 @@ from crypto import filestream, sealing
 from nodes.link.identity import Identity, load_identity
 from nodes.link.ids import new_id
 from protocols.link import frames as f
+from protocols.link import payloads
 from protocols.link.envelope import (
     AttachmentRef,
     Content,
@@ -28,6 +29,7 @@ from protocols.link.envelope import (
     Wrap,
     encode,
 )
+from protocols.link.flow import Flow
 from protocols.link.session import LinkSession, Opened, PeerLeft
 
 _T = TypeVar("_T")
@@ -38,6 +40,13 @@ READ_BYTES = 262_144
 def now_ms() -> int:
     """Return the time of day."""
     return time.time_ns() // 1_000_000
+
+
+class _NoAccount(Flow):
+    """Keeps no account."""
+
+    def note(self, *_args: object) -> None:
+        """Forget it."""
 
 
 class EvilNode:
@@ -51,7 +60,7 @@ class EvilNode:
             static=self.identity.keys.link,
             hub_key=self.identity.hub_key,
             hub_name=self.identity.hub_name,
-            hello=f.Hello("evil/1", now_ms(), window),
+            hello=payloads.Hello("evil/1", now_ms(), window),
             now_ms=now_ms,
         )
         self.socket = socket.create_connection(("127.0.0.1", hub_port), timeout=WAIT_S)
@@ -98,7 +107,7 @@ class EvilNode:
             self.closed = True
             return
         # Our own account of windows is not to stop us.
-        self.session._flow.note = lambda *_args: None  # type: ignore[method-assign]  # on purpose
+        self.session._flow = _NoAccount(submit_window=1, deliver_window=1)
         self.events += self.session.receive(data)
         self.flush()
 

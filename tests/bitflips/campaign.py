@@ -85,13 +85,10 @@ class Verdict:
 
 KINDS: Final = ("keys", "identity", "settings", "database", "outgoing", "incoming", "attachments")
 GAPS: Final = (
-    "no such column",
-    "no such table",
-    "Error) no such",
     "is not among the defined enum",
     "is not a valid",
 )
-"""What a damaged database may make a program say with a traceback: its schema or a number reads otherwise."""
+"""What a damaged database may make a program say with a traceback: a number reads otherwise."""
 
 
 def kind_of(file: Path) -> str:

@@ -28,6 +28,7 @@ from hub import compose as hub_compose
 from hub import home as hub_home
 from hub.files.errors import AttachmentError
 from hub.listener import HubListener
+from hub.metadata import metadata as hub_tables
 from hub.sweeper import ROUND_S, Sweeper
 from nodes import compose as node_compose
 from nodes import home as node_home
@@ -35,9 +36,11 @@ from nodes.housekeeping import Housekeeping
 from nodes.link.core import LinkCore
 from nodes.link.errors import NodeError
 from nodes.link.identity import load_identity
+from nodes.link.tables import metadata as node_tables
 from nodes.link.uplink import Uplink
 from runtime import migrations
 from runtime.clock import SimulatedClock, sleep
+from runtime.database import Database
 from runtime.executors import ClockExecutor
 from runtime.home import HomeError
 from runtime.link import TwistedLink
@@ -61,6 +64,7 @@ class Running:
         self.life = Life(exchange.clock, home.name)
         self.clock = SimulatedClock(cast("Any", self.life), exchange.epoch_ms)
         self.engine: Engine | None = None
+        self.database: Database | None = None
         self.life.enter(self._start)
 
     def _start(self) -> None:
@@ -97,6 +101,8 @@ class Running:
     def end(self) -> None:
         """Stop, at once."""
         self.life.end()
+        if self.database is not None:
+            self.database._kept.close()
         if self.engine is not None:
             self.engine.dispose()
 
@@ -109,6 +115,7 @@ class RunningHub(Running):
         keys = hub_home.load_keys(self.home)
         self.engine = hub_home.open_database(self.home, settings)
         migrations.upgrade(self.engine, "hub")
+        migrations.require_tables(self.engine, hub_tables)
         core = hub_compose.compose(
             home=self.home, settings=settings, keys=keys, engine=self.engine, clock=self.clock,
             on_fatal=self.fatal, registry=CollectorRegistry(), **self.executors(),
@@ -123,6 +130,7 @@ class RunningHub(Running):
         self.exchange.network.answer = answer
         self.life.kept += [core, listener]
         self._core = core
+        self.database = core.database
 
         async def rounds() -> None:
             sweeper = Sweeper(core)
@@ -154,6 +162,7 @@ class RunningNode(Running):
         identity = load_identity(self.home)
         self.engine = node_home.open_database(self.home)
         migrations.upgrade(self.engine, "nodes")
+        migrations.require_tables(self.engine, node_tables)
         core = node_compose.compose(
             home=self.home, identity=identity, engine=self.engine, clock=self.clock, on_fatal=self.fatal,
             registry=CollectorRegistry(), random=Random(1), floor_bytes=0, **self.executors(),
@@ -166,6 +175,7 @@ class RunningNode(Running):
         uplink = Uplink(core, connect)
         self.life.kept += [core, uplink]
         self.core = core
+        self.database = core.database
 
         def not_started(error: BaseException) -> None:
             if isinstance(error, StorageError):

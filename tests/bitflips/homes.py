@@ -88,6 +88,8 @@ def make(root: Path) -> Rested:
             network.run(3)
             for running in network.running:
                 assert running.engine is not None
+                assert running.database is not None
+                running.database._kept.close()
                 close_engine(running.engine)
     return Rested(root, tuple(letters))
 

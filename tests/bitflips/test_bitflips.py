@@ -108,7 +108,7 @@ def payload(rested: Rested, file: str, sql: str, at: int) -> Damage:
     ("file", "sql", "said"),
     [
         ("chu-oran/node.db", "SELECT body FROM inbox WHERE key = 'inbox-0'", "as it arrived any more"),
-        ("hub/hub.db", "SELECT message FROM spool ORDER BY seq LIMIT 1", "alarm: "),
+        ("hub/hub.db", "SELECT message FROM spool ORDER BY seq LIMIT 1", "message-damaged"),
         ("chu-alger/node.db", "SELECT sealed FROM outbox WHERE key = 'outbox-0'", "alarm: damaged"),
         ("chu-alger/node.db", "SELECT envelope FROM outbox WHERE key = 'outbox-0'", ""),
     ],

@@ -101,6 +101,21 @@ def test_aead_gives_the_ciphertext_of_rfc_8439_section_2_8_2() -> None:
     assert primitives.Aead(SUNSCREEN_KEY).decrypt(nonce, sealed, SUNSCREEN_AD) == SUNSCREEN
 
 
+def holds(aead: primitives.Aead) -> set[str]:
+    return {name for name in aead.__slots__ if getattr(aead, name) is not None}
+
+
+def test_a_cipher_that_rested_or_was_used_often_gives_the_same() -> None:
+    plain, nonce = b"order 7", bytes(12)
+    aead, often = primitives.Aead(b"k" * 32), primitives.Aead(b"k" * 32)
+    sealed = {often.encrypt(nonce, plain) for _ in range(20)}
+    assert "_cipher" in holds(often), "what is used often keeps its context"
+    often.rest()
+    assert "_cipher" not in holds(often)
+    assert sealed == {aead.encrypt(nonce, plain), often.encrypt(nonce, plain)}
+    assert often.decrypt(nonce, sealed.pop()) == plain
+
+
 def test_xchacha_gives_the_tag_of_its_draft() -> None:
     nonce = bytes(range(0x40, 0x58))
     sealed = primitives.xchacha20poly1305_encrypt(SUNSCREEN_KEY, nonce, SUNSCREEN, SUNSCREEN_AD)

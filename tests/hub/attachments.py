@@ -14,7 +14,7 @@ def stored_file(rest: Rest, number: int, *, chunks: int = 1) -> AttachmentRef:
     """Store an attachment, as an upload does."""
     plain = [bytes(CHUNK_BYTES)] * (chunks - 1) + [b"scan"]
     sealed = [
-        filestream.seal_chunk(bytes(32), index, last=index == chunks - 1, plain=data)
+        filestream.ChunkSealer(bytes(32)).seal(index, last=index == chunks - 1, plain=data)
         for index, data in enumerate(plain)
     ]
     root = filestream.RootHash()

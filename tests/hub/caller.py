@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 from twisted.internet.address import IPv4Address
 from twisted.internet.testing import StringTransport
 
+from crypto.keys import LinkPublicKey, SigningPrivateKey
 from hub.directory import service
 from hub.listener import HubListener
 from protocols.link import frames as f
-from protocols.link.joincode import decode_joincode
+from protocols.link import payloads
+from protocols.link.joincode import decode_joincode, join_proof
 from protocols.link.session import LinkEvent, LinkSession, PeerLeft
 from runtime.link import TwistedLink
 from tests.hub.hubs import DAY_MS, HUB_KEY, ISSUER, NodeKeys, Rest
@@ -48,14 +50,24 @@ def enrol(rest: Rest, facility: str, keys: NodeKeys, *mailboxes: str) -> None:
 class Caller:
     """One connection. Nothing moves between the two ends but in :meth:`turn`."""
 
-    def __init__(self, rest: Rest, keys: NodeKeys, *, joining: tuple[bytes, bytes] | None = None) -> None:
+    def __init__(
+        self,
+        rest: Rest,
+        keys: NodeKeys,
+        *,
+        joining: tuple[bytes, bytes] | None = None,
+        software: str = "test",
+        hub_key: LinkPublicKey | None = None,
+        trust: int = 0,
+        credential: bytes = b"",
+    ) -> None:
         invitation, psk = joining or (b"", None)
         self._rest = rest
         self.session = LinkSession.node(
             static=keys.link,
-            hub_key=HUB_KEY.public,
+            hub_key=hub_key or HUB_KEY.public,
             hub_name=rest.core.name,
-            hello=f.Hello("test", rest.clock.now_ms(), 512, invitation),
+            hello=payloads.Hello(software, rest.clock.now_ms(), 512, invitation, trust, credential),
             now_ms=rest.clock.now_ms,
             psk=psk,
         )
@@ -96,6 +108,15 @@ class Caller:
         for frame in frames:
             self.session._writer.put(f.encode_frame(frame))
         self.turn()
+
+    def join_frame(self, invitation: bytes, number: int) -> f.Join:
+        """Return what the node with the ``number``-th keys says to join."""
+        keys = NodeKeys.numbered(number)
+        publics = bytes(keys.signing), bytes(keys.sealing)
+        proof = SigningPrivateKey(bytes((number,)) * 32).sign(
+            join_proof(invitation, bytes(keys.link.public), *publics)
+        )
+        return f.Join(*publics, proof)
 
     def heard(self, kind: type[_Frame]) -> list[_Frame]:
         """Return what the hub said of one kind since the last call."""

@@ -13,20 +13,24 @@ from sqlalchemy import Connection, Engine
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock as TaskClock
 
+import hub.audit.tables
 import hub.directory.tables
 import hub.spool.tables  # noqa: F401 - declares its tables
 from config.hub import HubSettings
 from crypto.keys import LinkPrivateKey, SealingPublicKey, SigningPrivateKey, SigningPublicKey
-from hub import home as hub_home
+from crypto.sealing import message_digest
 from hub.compose import compose
 from hub.core import HubCore
 from hub.directory.service import Issuer
+from hub.keys import HubKeys
 from hub.metadata import metadata
 from hub.routing.route import Reason
 from hub.spool.store import Entry
-from protocols.link.envelope import facility_of
+from protocols.link.envelope import SealedMessage, decode_message, encode, facility_of
+from protocols.link.errors import RemoteError
 from runtime.clock import SimulatedClock
 from runtime.database import ClockExecutor, open_engine, transact
+from tests.databases.files import make_file
 
 EPOCH_MS: Final = 1_790_000_000_000
 DAY_MS: Final = 86_400_000
@@ -34,17 +38,22 @@ ALGER: Final = "labo@chu-alger"
 ORAN: Final = "cardio@chu-oran"
 SUD: Final = "accueil@clinique-sud"
 AUTHORITY: Final = SigningPrivateKey(bytes(range(32)))
+AUDIT: Final = SigningPrivateKey(bytes(range(64, 96)))
 HUB_KEY: Final = LinkPrivateKey(bytes(range(32, 64)))
 ISSUER: Final = Issuer(AUTHORITY, "hub.example:7600", "hub", HUB_KEY.public)
+
+MESSAGE: Final = encode(SealedMessage(b"envelope", b"sealed", (), 1, bytes(64)))
+"""Enough for who does not open it."""
 
 _T = TypeVar("_T")
 
 
 @contextmanager
-def open_store(home: Path) -> Iterator[Engine]:
-    """Yield an engine on a fresh hub's database."""
-    engine = open_engine(f"sqlite:///{home / 'hub.db'}")
-    metadata.create_all(engine)
+def open_store(home: Path, url: str | None = None) -> Iterator[Engine]:
+    """Yield an engine on a fresh hub's database; ``url`` names one that has the tables already."""
+    if url is None and not (home / "hub.db").exists():
+        make_file(home / "hub.db", metadata)
+    engine = open_engine(url or f"sqlite:///{home / 'hub.db'}")
     yield engine
     engine.dispose()
 
@@ -77,9 +86,9 @@ class Rest:
 
 
 @contextmanager
-def open_hub(home: Path, settings: HubSettings | None = None) -> Iterator[Rest]:
+def open_hub(home: Path, settings: HubSettings | None = None, url: str | None = None) -> Iterator[Rest]:
     """Yield a hub at rest in ``home``."""
-    with open_store(home) as engine:
+    with open_store(home, url) as engine:
         time = TaskClock()
         clock = SimulatedClock(time, EPOCH_MS)
 
@@ -89,7 +98,7 @@ def open_hub(home: Path, settings: HubSettings | None = None) -> Iterator[Rest]:
         core = compose(
             home=home,
             settings=settings or HubSettings(),
-            keys=hub_home.HubKeys(HUB_KEY, AUTHORITY),
+            keys=HubKeys(HUB_KEY, AUTHORITY, AUDIT),
             engine=engine,
             clock=clock,
             writer=ClockExecutor(time),
@@ -98,6 +107,7 @@ def open_hub(home: Path, settings: HubSettings | None = None) -> Iterator[Rest]:
             on_fatal=fatal,
             registry=CollectorRegistry(),
         )
+        core.first = True  # no membership is started that would find it out
         rest = Rest(core, time, clock, engine)
         yield rest
         rest.run(core.files.close())
@@ -109,10 +119,18 @@ def message_id(number: int) -> bytes:
     return number.to_bytes(16, "big")
 
 
+def _digest(message: bytes) -> bytes:
+    try:
+        decoded = decode_message(message)
+    except RemoteError:
+        return bytes(32)
+    return message_digest(decoded.envelope, decoded.sealed)
+
+
 def entry(
     number: int,
     *deliveries: str,
-    digest: bytes = bytes(32),
+    digest: bytes | None = None,
     sender: str = ALGER,
     returns: tuple[tuple[str, Reason], ...] = (),
     priority: int = 0,
@@ -120,14 +138,14 @@ def entry(
     valid_for_ms: int = DAY_MS,
     warn_after_ms: int | None = None,
     now_ms: int = EPOCH_MS,
-    message: bytes = b"sealed",
+    message: bytes = MESSAGE,
 ) -> Entry:
-    """Return a message as the intake hands it to the spool."""
+    """Return a message as the intake hands it to the spool, with the right ``digest`` unless one is given."""
     warn = valid_for_ms * 4 // 5 if warn_after_ms is None else warn_after_ms
     return Entry(
         id=message_id(number),
         facility=facility_of(sender),
-        digest=digest,
+        digest=_digest(message) if digest is None else digest,
         sender=sender,
         recipients=" ".join((*deliveries, *(address for address, _ in returns))),
         kind="ORU^R01",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -14,13 +15,16 @@ from click.testing import CliRunner, Result
 
 from crypto.keys import LinkPrivateKey, SealingPrivateKey, SigningPrivateKey
 from hub import home as hub_home
+from hub.admin.queues import SILENT_MS
 from hub.cli import COMMANDS, main
 from hub.directory import service
 from hub.home import DATABASE, KEYS, SETTINGS
 from hub.spool import ageing
-from hub.spool.store import SpoolSql, news_for
+from hub.spool.ageing import Presence
+from hub.spool.store import accept, news_for
 from protocols.link.envelope import State
 from protocols.link.joincode import decode_joincode
+from runtime.cli import moment
 from tests.hub.hubs import EPOCH_MS, ORAN, SUD, entry
 
 
@@ -37,10 +41,17 @@ def facts(home: Path, *arguments: str) -> Any:
     return json.loads(result.stdout)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home as ``init`` makes it; only to be copied."""
+    home = tmp_path_factory.mktemp("made") / "hub"
+    assert run(home, "init", "--name", "alger").exit_code == 0
+    return home
+
+
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    assert run(tmp_path / "hub", "init", "--name", "alger").exit_code == 0
-    return tmp_path / "hub"
+def home(made: Path, tmp_path: Path) -> Path:
+    return copytree(made, tmp_path / "hub")
 
 
 def test_init_makes_a_home_for_this_user_only(home: Path) -> None:
@@ -88,6 +99,17 @@ def test_init_leaves_a_node_s_home_alone(tmp_path: Path, name: str) -> None:
     }
 
 
+def test_init_makes_no_hub_among_other_things(tmp_path: Path) -> None:
+    """In a clone of this project ``hub`` is where its source lies; keys were once made beside that."""
+    tmp_path.chmod(0o700)
+    (tmp_path / "daemon.py").write_bytes(b"")
+    result = run(tmp_path, "init")
+    assert (result.exit_code, "holds something else (daemon.py)" in result.stderr) == (1, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["daemon.py"]
+    (tmp_path / "daemon.py").rename(tmp_path / "lost+found")
+    assert run(tmp_path, "init").exit_code == 0
+
+
 def test_init_where_it_may_not_write_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     for home in (tmp_path / "file" / "hub", Path("/proc/nowhere/hub")):
@@ -121,7 +143,7 @@ def test_invite_prints_a_code_that_reads(home: Path) -> None:
         (("invite", "group"), 1),
         (("invite", "chu-x", "--valid-for", "banana"), 2),
         (("suspend", "chu-mars"), 1),
-        (("revoke", "chu-mars"), 1),
+        (("revoke", "chu-mars", "--reason", "stolen"), 1),
         (("group", "garde", "no-address"), 1),
         (("track", "nonsense"), 2),
         (("track", "00000000-0000-0000-0000-000000000000"), 1),
@@ -132,6 +154,17 @@ def test_invite_prints_a_code_that_reads(home: Path) -> None:
 def test_what_cannot_be_done_is_refused_in_words(home: Path, arguments: tuple[str, ...], code: int) -> None:
     result = run(home, *arguments)
     assert (result.exit_code, bool(result.stderr.strip()), result.stdout) == (code, True, "")
+
+
+@pytest.mark.parametrize("reason", [(), ("--reason", ""), ("--reason", " ")])
+@pytest.mark.parametrize("command", [("revoke",), ("reject", "--fingerprint", "any")])
+def test_nobody_is_revoked_or_turned_down_without_a_reason(
+    home: Path, command: tuple[str, ...], reason: tuple[str, ...]
+) -> None:
+    run(home, "invite", "chu-oran")
+    result = run(home, command[0], "chu-oran", *command[1:], *reason)
+    assert (result.exit_code, "--reason" in result.stderr, result.stdout) == (2, True, "")
+    assert [one["action"] for one in facts(home, "audit", "list")] == ["facility.invited"]
 
 
 def test_facilities_and_queue_have_their_shapes(home: Path) -> None:
@@ -149,31 +182,27 @@ def test_a_suspended_facility_comes_back(home: Path) -> None:
     run(home, "invite", "chu-oran")
     assert run(home, "suspend", "chu-oran").exit_code == 0
     assert facts(home, "facilities")[0]["state"] == "suspended"
+    again = run(home, "suspend", "chu-oran")
+    assert (again.exit_code, "suspended already" in again.stderr) == (1, True)
     assert run(home, "resume", "chu-oran").exit_code == 0
     assert facts(home, "facilities")[0]["state"] == "invited"
 
 
-def test_a_backup_is_a_database_and_replaces_nothing(home: Path, tmp_path: Path) -> None:
-    into = tmp_path / "copy.db"
-    assert run(home, "backup", "--into", str(into)).exit_code == 0
-    connection = sqlite3.connect(into)
-    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    connection.close()
+def test_a_backup_replaces_nothing_and_says_what_is_wrong(home: Path, tmp_path: Path) -> None:
+    keygen = CliRunner().invoke(main, ["backup", "keygen", "--out", str(tmp_path / "key")])
+    public = keygen.stdout.strip()
+    into = tmp_path / "hub.wasl-backup"
+    assert run(home, "backup", "create", "--key", public, "--to", str(into)).exit_code == 0
     assert into.stat().st_mode & 0o777 == 0o600
-    assert run(home, "backup", "--into", str(into)).exit_code == 1
-
-
-@pytest.mark.parametrize("into", ["nowhere/copy.db", "file/copy.db"])
-def test_a_backup_to_where_it_cannot_be_is_refused_in_words(home: Path, tmp_path: Path, into: str) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    result = run(home, "backup", "--into", str(tmp_path / into))
-    assert (result.exit_code, bool(result.stderr.strip())) == (1, True)
-
-
-def test_a_backup_that_was_cut_off_can_be_repeated(home: Path, tmp_path: Path) -> None:
-    (tmp_path / "copy.db.part").write_bytes(b"half")
-    assert run(home, "backup", "--into", str(tmp_path / "copy.db")).exit_code == 0
-    assert not (tmp_path / "copy.db.part").exists()
+    again = run(home, "backup", "create", "--key", public, "--to", str(into))
+    assert (again.exit_code, "replaces nothing" in again.stderr) == (1, True)
+    nowhere = run(home, "backup", "create", "--key", public, "--to", str(tmp_path / "no" / "where"))
+    assert (nowhere.exit_code, bool(nowhere.stderr.strip())) == (1, True)
+    private = run(home, "backup", "create", "--key", str(tmp_path / "key"))
+    assert (private.exit_code, "private recovery key" in private.stderr) == (2, True)
+    there = run(home, "backup", "restore", str(into), "--key", str(tmp_path / "key"))
+    assert (there.exit_code, "exists" in there.stderr) == (1, True)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def _write(name: str, content: bytes) -> Callable[[Path], object]:
@@ -220,22 +249,25 @@ def test_damaged_keys_are_named_in_words(home: Path, damage: Callable[[Path], ob
 def test_every_command_explains_itself(command: str) -> None:
     result = CliRunner().invoke(main, [command, "--help"])
     assert result.exit_code == 0
-    assert "--home" in result.stdout
+    assert "--home" in result.stdout or "Commands:" in result.stdout
 
 
 def test_what_a_recipient_never_takes_is_given_up(home: Path) -> None:
     """Returned to its sender with a reason of its own; a recipient that is connected settles it itself."""
     engine = hub_home.open_database(home, hub_home.load_settings(home))
-    sql = SpoolSql(engine)
     gone = str(uuid.UUID(int=1))
     with engine.begin() as connection:
-        ageing.note_presence(connection, "chu-oran", EPOCH_MS, connected=True, software="node")
-        sql.accept(connection, [entry(1, ORAN, SUD)], EPOCH_MS)
+        ageing.note_presences(
+            connection, [Presence("chu-oran", connected=True, software="node")], EPOCH_MS, 1
+        )
+        accept(connection, [entry(1, ORAN, SUD)], EPOCH_MS)
     refused = run(home, "give-up", gone)
     assert (refused.exit_code, "suspend" in refused.stderr) == (1, True)
     assert facts(home, "track", gone)["waiting"] == [ORAN]
     with engine.begin() as connection:
-        ageing.note_presence(connection, "chu-oran", EPOCH_MS, connected=False, software="node")
+        ageing.note_presences(
+            connection, [Presence("chu-oran", connected=False, software="node")], EPOCH_MS, 1
+        )
     assert run(home, "give-up", gone, "--recipient", "labo@chu-mars").exit_code == 1
     done = run(home, "give-up", gone)
     assert (done.exit_code, "may have been delivered" in done.stderr) == (0, True)
@@ -245,6 +277,36 @@ def test_what_a_recipient_never_takes_is_given_up(home: Path) -> None:
     assert set(told) == {(ORAN, State.RETURNED, "given-up"), (SUD, State.RETURNED, "given-up")}
     assert facts(home, "track", gone)["waiting"] == []
     assert run(home, "give-up", gone).exit_code == 1
+
+
+def test_what_was_just_sent_is_given_up_when_its_recipient_has_been_away_or_is_out(home: Path) -> None:
+    """A node that left a moment ago may have taken it, and be back to say so."""
+    engine = hub_home.open_database(home, hub_home.load_settings(home))
+    assert run(home, "invite", "chu-oran").exit_code == 0
+    now_ms = time.time_ns() // 1_000_000
+    gone = str(uuid.UUID(int=1))
+
+    def leave(at_ms: int, *, before: bool = False) -> None:
+        with engine.begin() as connection:
+            if before:
+                accept(connection, [entry(1, ORAN, SUD)], EPOCH_MS)
+            for connected in (True, False):
+                one = Presence("chu-oran", connected=connected, software="node")
+                ageing.note_presences(connection, [one], at_ms, 1)
+
+    leave(now_ms, before=True)
+    refused = run(home, "give-up", gone)
+    assert (refused.exit_code, facts(home, "track", gone)["waiting"]) == (1, [ORAN]), "the other one goes"
+    for said in (moment(now_ms), moment(now_ms + SILENT_MS), "suspended or revoked"):
+        assert said in refused.stderr
+    assert run(home, "suspend", "chu-oran").exit_code == 0
+    assert run(home, "give-up", gone).exit_code == 0
+    with engine.begin() as connection:
+        accept(connection, [entry(2, ORAN)], EPOCH_MS)
+    assert run(home, "resume", "chu-oran").exit_code == 0
+    leave(now_ms - SILENT_MS)
+    assert run(home, "give-up", str(uuid.UUID(int=2))).exit_code == 0
+    engine.dispose()
 
 
 def test_an_invitation_of_a_facility_that_has_joined_says_what_it_means(home: Path) -> None:
@@ -262,8 +324,8 @@ def test_an_invitation_of_a_facility_that_has_joined_says_what_it_means(home: Pa
     engine.dispose()
     result = run(home, "invite", "chu-oran", "--mailbox", "labo")
     assert (result.exit_code, "joined already" in result.stderr) == (0, True)
-    assert "wasl-hub revoke chu-oran" in result.stderr
-    run(home, "revoke", "chu-oran")
+    assert "wasl-hub revoke chu-oran --reason WHY" in result.stderr
+    run(home, "revoke", "chu-oran", "--reason", "stolen")
     assert "joined already" not in run(home, "invite", "chu-oran").stderr
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import update
 
 from hub.sessions.delivery import LANE_ROWS
+from hub.spool import store
+from hub.spool.tables import spool
 from protocols.link import frames as f
 from protocols.link.envelope import State
 from tests.hub.attachments import message_with, stored_file
@@ -27,7 +30,7 @@ def caller(rest: Rest) -> Caller:
     enrol(rest, "chu-oran", ONE, "cardio")
     first = entry(1, ORAN, files=1, message=message_with(stored_file(rest, 1), number=1))
     behind = [entry(number, ORAN) for number in range(2, LAST)]
-    rest.sql(lambda c: rest.core.sql.accept(c, [first, *behind], rest.clock.now_ms()))
+    rest.sql(lambda c: store.accept(c, [first, *behind], rest.clock.now_ms()))
     caller = Caller(rest, ONE)
     caller.turn()
     return caller
@@ -45,7 +48,7 @@ def test_nothing_overtakes_what_a_lane_left_out(rest: Rest, caller: Caller, orde
         caller.tell()
 
     def row() -> None:
-        rest.sql(lambda c: rest.core.sql.accept(c, [entry(LAST, ORAN)], rest.clock.now_ms()))
+        rest.sql(lambda c: store.accept(c, [entry(LAST, ORAN)], rest.clock.now_ms()))
         rest.core.sessions.mail_for(["chu-oran"])
 
     steps = [answer, row] if order == "answer" else [row, answer]
@@ -61,3 +64,45 @@ def test_nothing_overtakes_what_a_lane_left_out(rest: Rest, caller: Caller, orde
             caller.say(returned(frame))
     assert len(sequences) == LAST - 1
     assert sequences == sorted(sequences)
+
+
+def test_an_answer_that_cannot_be_stored_ends_the_session_politely(rest: Rest, caller: Caller) -> None:
+    """The database takes nothing more: the row stays, and the node is told to come again."""
+    (deliver,) = caller.heard(f.Deliver)
+    rest.run(rest.core.database.close())
+    caller.say(returned(deliver))
+    end = caller.ended()
+    assert (end.reason, end.retry_after_s) == (f.Goodbye.INTERNAL, 1)
+    assert rest.sql(lambda c: len(store.queue(c, "chu-oran", 0, 0, LAST))) == LAST - 1
+
+
+@pytest.mark.parametrize("at", [0, 40, -80])
+@pytest.mark.parametrize("files", [0, 1])
+def test_what_the_disk_has_spoiled_goes_back_and_holds_nobody_up(rest: Rest, files: int, at: int) -> None:
+    enrol(rest, "chu-oran", ONE, "cardio")
+    first = entry(1, ORAN, files=files, message=message_with(*[stored_file(rest, 1)] * files, number=1))
+    rest.sql(lambda c: store.accept(c, [first, entry(2, ORAN)], rest.clock.now_ms()))
+    spoiled = bytearray(first.message)
+    spoiled[at] ^= 0x08
+    rest.sql(lambda c: c.execute(update(spool).where(spool.c.id == first.id).values(message=bytes(spoiled))))
+    caller = Caller(rest, ONE)
+    caller.turn()
+    (deliver,) = caller.heard(f.Deliver)
+    assert [one.message for one in deliver.deliveries] == [entry(2, ORAN).message]
+    (told,) = rest.sql(lambda c: store.news_for(c, "chu-alger", 0, 9))
+    assert (told.id, told.recipient, told.state, told.code) == (
+        first.id,
+        ORAN,
+        State.RETURNED,
+        "damaged-in-store",
+    )
+    assert len(rest.sql(lambda c: store.queue(c, "chu-oran", 0, 0, 9))) == 1
+
+
+def test_a_code_that_no_database_can_hold_is_the_nodes_fault(rest: Rest, caller: Caller) -> None:
+    """It would fail the commit that the answers of all nodes share."""
+    (deliver,) = caller.heard(f.Deliver)
+    sequence = deliver.deliveries[0].sequence
+    caller.say(f.Taken((f.Taking(sequence, State.RETURNED, "a\0b", b""),)))
+    end = caller.ended()
+    assert (end.reason, end.text) == (f.Goodbye.PROTOCOL_FAULT, "malformed: TAKEN with a NUL in a code")

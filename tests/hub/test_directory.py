@@ -40,9 +40,11 @@ def invited(
 def grant(
     connection: Connection, code: JoinCode, keys: NodeKeys = ONE, now_ms: int = EPOCH_MS
 ) -> store.CredentialRow:
-    return service.grant(
+    row = service.grant(
         connection, ISSUER, code.invitation, keys.link.public, keys.signing, keys.sealing, now_ms
     )
+    assert isinstance(row, store.CredentialRow)
+    return row
 
 
 def joined(connection: Connection, facility: str = "chu-oran", keys: NodeKeys = ONE) -> store.CredentialRow:

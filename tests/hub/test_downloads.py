@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hub.spool import store
 from protocols.link import frames as f
 from protocols.link import limits
 from protocols.link.envelope import AttachmentRef
@@ -23,7 +24,7 @@ def refs(rest: Rest) -> list[AttachmentRef]:
     refs = [stored_file(rest, number, chunks=3) for number in range(1, MANY + 1)]
     sealed = message_with(*refs, number=99)
     one = entry(99, ORAN, files=len(refs), message=sealed)
-    rest.sql(lambda connection: rest.core.sql.accept(connection, [one], rest.clock.now_ms()))
+    rest.sql(lambda connection: store.accept(connection, [one], rest.clock.now_ms()))
     return refs
 
 
@@ -71,6 +72,7 @@ def test_many_at_once_are_sent_in_turns(rest: Rest, caller: Caller, refs: list[A
         caller.session._writer.put(f.encode_frame(f.Want(ref.id, 0, 3)))
     caller.tell()
     (session,) = rest.core.sessions.everyone()
+    assert session._downloads is not None
     reading = [download.reading for download in session._downloads._downloads.values()]
     assert (len(reading), sum(reading)) == (MANY, limits.TRANSFERS)
     caller.turn()
@@ -87,6 +89,7 @@ def test_what_is_named_by_no_message_any_more_is_not_sent_on(
     assert len(chunks(caller)) == 2
     caller.session._writer.put(f.encode_frame(f.Want(one, 2, 3)))
     caller.tell()
+    assert session._downloads is not None
     session.no_longer_offered(one)  # while the next chunk is being read
     caller.turn()
     assert (chunks(caller), caller.heard(f.FileRefused)) == ([], [])
@@ -105,4 +108,4 @@ def test_what_is_gone_from_the_disk_is_refused_and_its_message_returned(
     caller.say(f.Want(refs[0].id, 0, 1))
     (refused,) = caller.heard(f.FileRefused)
     assert (refused.code, refused.retry_after_ms) == ("damaged", 0)
-    assert rest.sql(lambda c: rest.core.sql.queue(c, "chu-oran", 0, 0, 10)) == []
+    assert rest.sql(lambda c: store.queue(c, "chu-oran", 0, 0, 10)) == []

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from crypto import identity
+from crypto.fingerprint import in_words, node_fingerprint
 from crypto.keys import SigningPrivateKey
+from hub.admin import facilities
 from hub.directory import store
 from protocols.link import frames as f
 from protocols.link.joincode import join_proof
@@ -58,3 +62,53 @@ def test_a_wrong_proof_is_refused(rest: Rest) -> None:
     caller.say(join(bytes(16), bytes(ONE.sealing)))
     end = caller.ended()
     assert (end.reason, end.text.split(":")[0]) == (f.Goodbye.PROTOCOL_FAULT, "malformed")
+
+
+def test_with_two_persons_the_node_is_told_to_wait_and_gets_its_credential_after_the_approval(
+    rest: Rest,
+) -> None:
+    rest.core.issuer = replace(rest.core.issuer, two_person=True)
+    invitation = invite(rest, "chu-oran", "cardio")
+    for _ in range(2):
+        caller = joining(rest, invitation)
+        caller.say(join(invitation[0], bytes(ONE.sealing)))
+        end = caller.ended()
+        assert (end.reason, end.retry_after_s > 0) == (f.Goodbye.PENDING, True)
+        assert caller.heard(f.Joined) == []
+        caller.lose()
+    rest.sql(
+        lambda connection: facilities.approve(
+            connection,
+            rest.core.issuer,
+            "chu-oran",
+            fingerprint=in_words(node_fingerprint(ONE.link.public, SIGNING.public, ONE.sealing)),
+            actor="user:lila",
+            now_ms=rest.clock.now_ms(),
+        )
+    )
+    caller = joining(rest, invitation)
+    caller.say(join(invitation[0], bytes(ONE.sealing)))
+    (joined,) = caller.heard(f.Joined)
+    assert isinstance(identity.verify(joined.credential, AUTHORITY.public), identity.Credential)
+
+
+def test_rejected_keys_hear_so(rest: Rest) -> None:
+    rest.core.issuer = replace(rest.core.issuer, two_person=True)
+    invitation = invite(rest, "chu-oran", "cardio")
+    caller = joining(rest, invitation)
+    caller.say(join(invitation[0], bytes(ONE.sealing)))
+    assert caller.ended().reason is f.Goodbye.PENDING
+    caller.lose()
+    rest.sql(
+        lambda connection: facilities.reject(
+            connection,
+            "chu-oran",
+            fingerprint=in_words(node_fingerprint(ONE.link.public, SIGNING.public, ONE.sealing)),
+            reason="another voice",
+            actor="user:lila",
+            now_ms=rest.clock.now_ms(),
+        )
+    )
+    caller = joining(rest, invitation)
+    caller.say(join(invitation[0], bytes(ONE.sealing)))
+    assert caller.ended().reason is f.Goodbye.INVITATION_REFUSED

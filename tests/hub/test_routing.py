@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from config.hub import Effect, Policy, PolicyRule
+from hub.routing import route as module
 from hub.routing.policy import Rules
-from hub.routing.route import Reason, Routed, check_sender, route
+from hub.routing.route import Reason, Routed, Routes, check_sender, route
 from protocols.link.envelope import Envelope, Priority
 from protocols.link.errors import RemoteError
 from tests.hub.hubs import ALGER, DAY_MS, EPOCH_MS, ORAN, SUD
@@ -30,6 +31,9 @@ class Places:
 
     def is_active(self, facility: str) -> bool:
         return facility not in self.inactive
+
+    def kind_of(self, facility: str) -> str:
+        return {"chu-oran": "chu", "chu-alger": "chu", "clinique-sud": "polyclinic"}.get(facility, "")
 
 
 def to(*recipients: str, **fields: Any) -> Envelope:
@@ -121,3 +125,36 @@ def test_a_message_may_wait_no_longer_than_the_hub_keeps_it() -> None:
     with pytest.raises(RemoteError) as caught:
         check_sender(ENVELOPE, "chu-alger", DAY_MS - 1)
     assert caught.value.code == "valid-for"
+
+
+class Asked(Places):
+    """Counts the questions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.questions = 0
+
+    def mailboxes_of(self, facility: str) -> frozenset[str] | None:
+        self.questions += 1
+        return super().mailboxes_of(facility)
+
+
+def test_what_was_asked_before_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROUTES_KEPT", 2)
+    places = Asked()
+    routes = Routes(places, rules(("deny", "*", "ADT^*", "*")))
+    for envelope in (to(ORAN), to(SUD), to(ORAN), to(ORAN)):
+        assert routes.of(envelope) == route(envelope, Places(), ALLOW)
+    assert places.questions == 2
+    denied = routes.of(to(ORAN, kind="ADT^A01"))
+    assert denied.returns == ((ORAN, Reason.NOT_ALLOWED),), "the kind counts"
+    assert routes.of(to(ORAN)).deliveries == (ORAN,)
+    assert places.questions == 4, "full: all were forgotten"
+
+
+def test_who_writes_to_many_fills_no_memory() -> None:
+    places = Asked()
+    routes = Routes(places, ALLOW)
+    many = to(*(f"box{number}@chu-oran" for number in range(5)))
+    assert routes.of(many) == routes.of(many)
+    assert places.questions == 10

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from hub.directory import service
+from hub.spool.tables import presence
 from protocols.link import frames as f
+from protocols.link.session import PeerLeft
 from tests.hub.caller import Caller, enrol
 from tests.hub.hubs import EPOCH_MS, ISSUER, NodeKeys, Rest
 
@@ -35,6 +37,15 @@ def test_a_node_comes_in(rest: Rest, caller: Caller) -> None:
     assert rest.core.sessions.get("chu-oran") is not None
     caller.lose()
     assert len(rest.core.sessions) == 0
+
+
+def test_whatever_a_node_calls_its_software_it_comes_in(rest: Rest, caller: Caller) -> None:
+    """No text of PostgreSQL's holds a NUL."""
+    caller.turn()
+    odd = Caller(rest, ONE, software="wasl\0node ü")
+    odd.turn()
+    assert odd.heard(PeerLeft) == []
+    assert rest.sql(lambda c: c.execute(select(presence.c.software)).scalar_one()) == "waslnode ü"
 
 
 def test_who_is_revoked_during_the_handshake_does_not_come_in(rest: Rest, caller: Caller) -> None:

@@ -15,8 +15,8 @@ from tests.hub.hubs import NodeKeys, Rest, message_id
 ONE = NodeKeys.numbered(1)
 ID = message_id(7)
 CHUNKS = [
-    filestream.seal_chunk(bytes(32), 0, last=False, plain=bytes(filestream.CHUNK_BYTES)),
-    filestream.seal_chunk(bytes(32), 1, last=True, plain=b"scan"),
+    filestream.ChunkSealer(bytes(32)).seal(0, last=False, plain=bytes(filestream.CHUNK_BYTES)),
+    filestream.ChunkSealer(bytes(32)).seal(1, last=True, plain=b"scan"),
 ]
 SIZE_BYTES = filestream.CHUNK_BYTES + 4
 

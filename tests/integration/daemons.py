@@ -181,6 +181,11 @@ class Daemon:
             connection.execute("PRAGMA query_only=1")
             return connection.execute(sql, values).fetchall()
 
+    def change(self, sql: str, *values: object) -> int:
+        """Change its SQLite database behind its back; returns how many rows. It should not be running."""
+        with closing(sqlite3.connect(self.home / self._database, timeout=10)) as connection, connection:
+            return connection.execute(sql, values).rowcount
+
     def get(self, path: str) -> tuple[int, str]:
         """GET from its http port; (0, "") if nothing answers."""
         try:

@@ -97,7 +97,7 @@ class Network:
         self.root = root
         self.hub_port = free_port()
         for name in ("hub", *facilities):
-            shutil.copytree(template / name, root / name, copy_function=shutil.copy2)
+            shutil.copytree(template / name, root / name, copy_function=shutil.copy2, dirs_exist_ok=True)
         self.hub = Daemon("hub", root / "hub", "hub.db", free_port())
         self.configure_hub()
         self.nodes = {name: Node(name, root / name, self.hub_port) for name in facilities}

@@ -16,6 +16,7 @@ class Proxy:
     """Listens on ``port`` and passes everything to 127.0.0.1:``target``. Attributes may change at any time.
 
     ``segment_bytes``: hand on at most this many at once (None: as they come); ``delay_s``: wait before each;
+    ``silent``: hand on nothing and say nothing, as if the other end were gone (new callers wait likewise);
     ``up_bytes`` and ``down_bytes`` count what came from the caller and from the target.
     """
 
@@ -23,6 +24,9 @@ class Proxy:
         self.target = target
         self.segment_bytes: int | None = None
         self.delay_s = 0.0
+        self.silent = False
+        self.resets = 0
+        self._reset_at: dict[str, int] = {}
         self.up_bytes = 0
         self.down_bytes = 0
         self.connections = 0
@@ -43,8 +47,15 @@ class Proxy:
         """Close."""
         self.close()
 
+    def reset_next(self, **at: int) -> None:
+        """Reset the next connection (RST both ways) when so many ``up_bytes`` or ``down_bytes`` have passed.
+
+        Those bytes are handed on, nothing behind them is. 0 resets before anything passed; {} resets nothing.
+        """
+        self._reset_at = at
+
     def cut(self) -> None:
-        """Cut every connection that stands, as a lost line does (RST)."""
+        """Cut every connection that stands, as a lost line does."""
         with self._lock:
             pairs = list(self._pairs)
         for pair in pairs:
@@ -67,6 +78,8 @@ class Proxy:
                 caller, _ = self._listener.accept()
             except TimeoutError:
                 continue
+            while self.silent and self._open:
+                time.sleep(_LOOK_S)
             try:
                 target = socket.create_connection(("127.0.0.1", self.target), timeout=5)
             except OSError:
@@ -82,9 +95,12 @@ class Proxy:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._pairs.add(pair)
+        reset_at, self._reset_at = self._reset_at, {}
         both = [
-            threading.Thread(target=self._pump, args=(caller, target, "up_bytes"), daemon=True),
-            threading.Thread(target=self._pump, args=(target, caller, "down_bytes"), daemon=True),
+            threading.Thread(
+                target=self._pump, args=(source, sink, counter, reset_at.get(counter)), daemon=True
+            )
+            for source, sink, counter in ((caller, target, "up_bytes"), (target, caller, "down_bytes"))
         ]
         ending = threading.Thread(target=self._end, args=(pair, both), daemon=True)
         self._threads += [*both, ending]
@@ -99,15 +115,34 @@ class Proxy:
         for end in pair:
             end.close()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, counter: str) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, counter: str, reset_at: int | None) -> None:
+        passed = 0
         with contextlib.suppress(OSError):
-            while data := source.recv(_PIECE_BYTES):
+            while reset_at is None or passed < reset_at:
+                data = source.recv(_PIECE_BYTES)[: None if reset_at is None else reset_at - passed]
+                while self.silent and self._open:
+                    time.sleep(_LOOK_S)
+                if not data:
+                    break
+                passed += len(data)
                 setattr(self, counter, getattr(self, counter) + len(data))
                 step = self.segment_bytes or len(data)
                 for at in range(0, len(data), step):
                     if self.delay_s:
                         time.sleep(self.delay_s)
                     sink.sendall(data[at : at + step])
+            if passed == reset_at:
+                self.resets += 1
+                _reset(source, sink)
+                return
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+
+def _reset(*ends: socket.socket) -> None:
+    """Let the end of these be an RST, and wake whoever reads them."""
+    for end in ends:
+        with contextlib.suppress(OSError):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+            end.shutdown(socket.SHUT_RD)

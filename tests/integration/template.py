@@ -16,7 +16,7 @@ from hub import home as hub_home
 from hub.directory import service, store
 from hub.directory.view import DirectoryView
 from nodes import home as node_home
-from nodes.link import addressbook, identity
+from nodes.link import addressbook, identity, keyfiles
 from runtime import migrations
 from runtime.transactions import read, transact
 
@@ -24,10 +24,13 @@ FACILITIES = ("chu-alger", "chu-oran", "chu-setif")
 MAILBOXES = ("labo", "cardio")
 
 
-def make_template(root: Path) -> Path:
-    """Make a hub's home and a joined home for each of ``FACILITIES``; returns ``root``."""
+def make_template(root: Path, database_url: str | None = None) -> Path:
+    """Make a hub's home and a joined home for each of ``FACILITIES``; returns ``root``.
+
+    ``database_url`` names an empty database for the hub, instead of SQLite in its home.
+    """
     home = root / "hub"
-    hub_home.make_home(home, {})
+    hub_home.make_home(home, {} if database_url is None else {"database": {"url": database_url}})
     settings = hub_home.load_settings(home)
     issuer = hub_home.issuer(settings, hub_home.load_keys(home))
     engine = hub_home.open_database(home, settings)
@@ -41,8 +44,8 @@ def make_template(root: Path) -> Path:
 def _join(home: Path, facility: str, hub: Engine, issuer: service.Issuer) -> None:
     node_home.prepare_home(home, None)
     node_home.write_settings(home, None)
-    keys = identity.NodeKeys.generate()
-    identity.save_keys(home, keys)
+    keys = keyfiles.NodeKeys.generate()
+    keyfiles.save_keys(home, keys)
     now_ms = time.time_ns() // 1_000_000
     transact(hub, lambda connection: store.put_facility(connection, facility, None, MAILBOXES, now_ms))
     row = transact(
@@ -59,7 +62,7 @@ def _join(home: Path, facility: str, hub: Engine, issuer: service.Issuer) -> Non
     )
     entry = read(hub, DirectoryView.load).entry(facility)
     assert entry is not None
-    authority = issuer.authority.public
+    authority = issuer.authority_key
     credential = statements.verify(row.statement, authority)
     assert isinstance(credential, statements.Credential)
     engine = node_home.open_database(home)

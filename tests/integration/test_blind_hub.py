@@ -146,6 +146,7 @@ def test_a_hub_that_swaps_a_key_is_found_out(network: Network, tmp_path: Path, w
     before = alger.rows("SELECT statement, serial FROM addressbook WHERE name = 'chu-oran'")
     oran.stop()
     true_authority = hub_home.load_keys(hub.home).authority
+    assert isinstance(true_authority, SigningPrivateKey)
     serial = before[0][1]
     row, false_key = {
         "another-authority": lambda: credential("chu-oran", serial + 1, SigningPrivateKey.generate()),

@@ -116,7 +116,7 @@ class Told:
         network.hub_home.mkdir()
         (network.hub_home / "hub.db").write_bytes(b"ADT^A01 " + ADMISSIONS.encode())
         for site in SITES:
-            network.nodes[site.name] = Node(site, directory / site.name, Ports(1, 2, 3, 4))
+            network.nodes[site.name] = Node(site, directory / site.name, Ports(1, 2, 3, 4, 5))
         self.country = Country(network)
         for node in network.nodes.values():
             self.country.systems[node.site.name] = HospitalSystem(node, self.country._answer)

@@ -27,14 +27,16 @@ from crypto import identity as statements
 from crypto.keys import LinkPrivateKey, SealingPublicKey, SigningPrivateKey
 from crypto.primitives import blake2b
 from nodes.link import addressbook, inbox, outbox, tables, tracking
-from nodes.link.identity import Identity, NodeKeys
+from nodes.link.identity import Identity
 from nodes.link.ids import new_id
+from nodes.link.keyfiles import NodeKeys
 from nodes.link.metrics import LinkMetrics
 from nodes.link.post import Post
+from protocols.link.entries import DirectoryEntry, Mailbox
 from protocols.link.envelope import Priority, State
-from protocols.link.frames import DirectoryEntry, Mailbox
 from runtime.clock import SimulatedClock
 from runtime.database import ClockExecutor, Database, open_engine, transact
+from tests.databases.files import make_file
 
 EPOCH_MS: Final = 1_790_000_000_000
 HERE: Final = "chu-alger"
@@ -118,6 +120,7 @@ class Station:
     engine: Engine
     database: Database
     post: Post
+    url: str
 
     # ── time ───────────────────────────────────────────────────────────────────────────
 
@@ -228,9 +231,23 @@ class Station:
 
         seq = self.do(operation)
         if not quietly:
-            self.post.inbox_changed()
+            self.post.inbox_changed({recipient})
             self.settle()
         return seq
+
+    @contextmanager
+    def counting_reads(self) -> Iterator[list[object]]:
+        """Yield a list of what the stores are asked from now on, each in a transaction of its own."""
+        asked: list[object] = []
+        read = self.database.read
+
+        def counted(operation: Callable[[Connection], _T]) -> Deferred[_T]:
+            asked.append(operation)
+            return read(operation)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self.database, "read", counted)
+            yield asked
 
     def inbox_row(self, seq: int) -> Any:
         """Return one row of the inbox as it stands."""
@@ -280,18 +297,26 @@ def open_station(
     with_directory: bool = True,
     floor_bytes: int = 0,
     on_fatal: Callable[[BaseException], None] | None = None,
+    url: str | None = None,
 ) -> Iterator[Station]:
-    """Make (or open again) the home ``directory/facility`` and yield its stores; closes the database."""
+    """Make (or open again) the home ``directory/facility`` and yield its stores; closes the database.
+
+    ``url`` names another database than SQLite in the home.
+    """
     network = network or Network()
     time = time or TaskClock()
     home = directory / facility
     fresh = not home.exists()
     home.mkdir(mode=0o700, exist_ok=True)
-    engine = open_engine(f"sqlite:///{home / 'node.db'}")
-    if fresh:
+    elsewhere = url is not None
+    if fresh and not elsewhere:
+        make_file(home / "node.db", tables.metadata)
+    url = url or f"sqlite:///{home / 'node.db'}"
+    engine = open_engine(url)
+    if fresh and elsewhere:
         transact(engine, tables.metadata.create_all)
-        if with_directory:
-            transact(engine, lambda connection: fill_directory(connection, network))
+    if fresh and with_directory:
+        transact(engine, lambda connection: fill_directory(connection, network))
 
     def fatal(error: BaseException) -> None:
         raise error
@@ -305,7 +330,7 @@ def open_station(
         home=home, identity=identity, database=database, clock=clock, sealer=ClockExecutor(time),
         metrics=LinkMetrics(CollectorRegistry()), floor_bytes=floor_bytes,
     )  # fmt: skip
-    station = Station(home, network, identity, time, clock, engine, database, post)
+    station = Station(home, network, identity, time, clock, engine, database, post, url)
     try:
         yield station
     finally:

@@ -24,14 +24,9 @@ from nodes.home import POKE
 from nodes.link import facts, tables
 from protocols.link.envelope import State
 from protocols.link.frames import Goodbye
-from tests.nodes.test_cli import HL7, TO, Node
+from tests.nodes.homes import HL7, TO, Node
 
 EVIL = "\x1b[2Jx\ny\u202egpj"
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Node:
-    return Node(tmp_path / "home")
 
 
 @pytest.fixture

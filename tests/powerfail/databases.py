@@ -72,10 +72,6 @@ class Store(ABC):
         """Make the database that a recording begins with, in good order."""
 
     @abstractmethod
-    def begin(self, engine: Engine) -> None:
-        """Get to know the engine of the next recording."""
-
-    @abstractmethod
     def batch(self, random: Random) -> tuple[list[Operation], list[Promise]]:
         """Return what is done in one transaction, and what is promised after it."""
 
@@ -103,7 +99,6 @@ def record(
     ):
         if synchronous is not None:
             event.listen(engine, "connect", lambda raw, _record: _weaken(raw, synchronous))
-        store.begin(engine)
         trace.note(Committed(_rows(engine), kept))
         for _ in range(BATCHES):
             operations, promises = store.batch(random)

@@ -8,10 +8,11 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, select
 
 from hub.routing.route import Reason
-from hub.spool.store import Entry, News, SpoolSql
+from hub.spool import store
+from hub.spool.store import Entry, News
 from hub.spool.tables import events, ledger, spool
 from nodes.link import arrivals, files, inbox, outbox, progress
 from nodes.link.arrivals import Arrival
@@ -38,15 +39,11 @@ class HubStore(Store):
 
     def __init__(self) -> None:
         self._number = 0
-        self._sql: SpoolSql
 
     def make(self, database: Path) -> None:
         engine = transactions.open_engine(f"sqlite:///{database}")
         migrations.upgrade(engine, "hub")
         transactions.close_engine(engine)
-
-    def begin(self, engine: Engine) -> None:
-        self._sql = SpoolSql(engine)
 
     def batch(self, random: Random) -> tuple[list[Operation], list[Promise]]:
         operations: list[Operation] = []
@@ -55,7 +52,7 @@ class HubStore(Store):
             chance = random.random()
             if chance < 0.6:
                 entries = [self._entry(random) for _ in range(random.randint(1, 4))]
-                operations.append(partial(self._sql.accept, batch=entries, now_ms=EPOCH_MS))
+                operations.append(partial(store.accept, batch=entries, now_ms=EPOCH_MS))
                 promises += [Promise(e.id, to, e.message) for e in entries for to in e.deliveries]
                 promises += [Promise(e.id, to, b"") for e in entries for to, _ in e.returns]
             elif chance < 0.9:
@@ -79,12 +76,12 @@ class HubStore(Store):
 
     def _conclude(self, connection: Connection, *, recipient: str, most: int) -> None:
         """Do what TAKEN does."""
-        queue = self._sql.queue(connection, facility_of(recipient), int(Priority.ROUTINE), 0, most)
+        queue = store.queue(connection, facility_of(recipient), int(Priority.ROUTINE), 0, most)
         news = [
             News(0, facility_of(row.sender), row.id, row.recipient, State.DELIVERED, "", 1, row.id)
             for row in queue
         ]
-        self._sql.conclude(connection, [(row.seq, one) for row, one in zip(queue, news, strict=True)])
+        store.conclude(connection, [(row.seq, one) for row, one in zip(queue, news, strict=True)])
 
     def _note_processed(self, connection: Connection, *, random: Random) -> None:
         """Do what RECEIPTS do: an event more about what was delivered."""
@@ -94,7 +91,7 @@ class HubStore(Store):
             )
         ).all()
         chosen = random.sample(list(delivered), min(3, len(delivered)))
-        self._sql.add_events(
+        store.add_events(
             connection,
             [News(0, r.facility, r.id, r.recipient, State.PROCESSED, "AA", 2, r.id) for r in chosen],
         )
@@ -139,9 +136,6 @@ class NodeStore(Store):
         authority = self._network.authority.public
         self._trust = transactions.read(engine, lambda connection: Trust.load(connection, authority))
         transactions.close_engine(engine)
-
-    def begin(self, engine: Engine) -> None:
-        """Nothing here belongs to an engine."""
 
     def batch(self, random: Random) -> tuple[list[Operation], list[Promise]]:
         operations: list[Operation] = []

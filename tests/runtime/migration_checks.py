@@ -9,10 +9,11 @@ from sqlalchemy import Engine, MetaData
 
 from runtime.database import open_engine, transact
 from runtime.migrations import VERSION_TABLE, current, head, script_directory, upgrade
+from tests.databases.urls import NewUrl
 
 
-def check_migrations(package: str, metadata: MetaData, directory: Path) -> None:
-    """Check the promises of :mod:`runtime.migrations` for ``package``; ``directory`` is empty and writable.
+def check_migrations(package: str, metadata: MetaData, new_url: NewUrl) -> None:
+    """Check the promises of :mod:`runtime.migrations` for ``package``; ``new_url`` makes empty databases.
 
     The HEAD constant is Alembic's head; revisions are one line without branches, named after their files;
     and a database migrated from nothing is the one that ``metadata.create_all`` makes, to the last
@@ -22,8 +23,11 @@ def check_migrations(package: str, metadata: MetaData, directory: Path) -> None:
     assert script.get_heads() == [head(package)]
     for revision in script.walk_revisions():
         assert Path(revision.path).name.partition("_")[0] == revision.revision
-    migrated = open_engine(f"sqlite:///{directory / 'migrated.db'}")
-    fresh = open_engine(f"sqlite:///{directory / 'fresh.db'}")
+    with new_url(name="migrated.db") as url, new_url(name="fresh.db") as other_url:
+        _compare(package, metadata, open_engine(url), open_engine(other_url))
+
+
+def _compare(package: str, metadata: MetaData, migrated: Engine, fresh: Engine) -> None:
     try:
         upgrade(migrated, package)
         assert current(migrated) == head(package)
@@ -37,8 +41,24 @@ def check_migrations(package: str, metadata: MetaData, directory: Path) -> None:
         fresh.dispose()
 
 
+_POSTGRESQL_SCHEMA = """
+SELECT c.relname, array_agg(concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+       a.attidentity, pg_get_expr(d.adbin, d.adrelid)))
+  || array(SELECT pg_get_constraintdef(k.oid) FROM pg_constraint k WHERE k.conrelid = c.oid)
+  || array(SELECT pg_get_indexdef(i.indexrelid) FROM pg_index i WHERE i.indrelid = c.oid)
+FROM pg_class c
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
+GROUP BY c.oid, c.relname
+"""
+
+
 def _schema(engine: Engine) -> dict[str, list[str]]:
     """Return each table's and index's definition, taken apart so that order and layout do not matter."""
+    if engine.dialect.name == "postgresql":
+        rows = transact(engine, lambda c: c.exec_driver_sql(_POSTGRESQL_SCHEMA).all())
+        return {name: sorted(parts) for name, parts in rows if name != VERSION_TABLE}
     rows = transact(
         engine,
         lambda c: c.exec_driver_sql("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL").all(),

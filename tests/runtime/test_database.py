@@ -13,27 +13,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
-from sqlalchemy import (
-    Column,
-    Connection,
-    DateTime,
-    Engine,
-    Enum,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    bindparam,
-    delete,
-    event,
-    insert,
-    literal_column,
-    select,
-    text,
-    update,
-)
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -49,10 +29,10 @@ from runtime.database import (
     StorageFailed,
     StorageFull,
     ThreadExecutor,
-    hot_sql,
     open_engine,
     transact,
 )
+from runtime.transactions import close_engine
 
 LATENCY_S = 0.01
 
@@ -467,7 +447,7 @@ def test_damage_found_later_ends_the_process(store: Store) -> None:
     for number in range(200):
         store.database.write(put(number, os.urandom(2000)))
     store.run()
-    store.engine.dispose()
+    close_engine(store.engine)  # nothing is left in the log
     with store.path.open("r+b") as file:  # everything behind the first page
         file.seek(4096)
         file.write(os.urandom(store.path.stat().st_size - 4096))
@@ -521,80 +501,6 @@ def test_transactions_take_the_write_lock_when_they_begin(store: Store) -> None:
     with store.engine.begin(), pytest.raises(DatabaseLocked):
         transact(other, lambda c: c.exec_driver_sql("SELECT 1"))
     other.dispose()
-
-
-METADATA = MetaData()
-HOT = Table(
-    "hot",
-    METADATA,
-    Column("seq", Integer, primary_key=True),
-    Column("id", LargeBinary, unique=True),
-    Column("state", Integer),
-    Column("note", String),
-    Column("at", DateTime),
-    Column("kind", Enum("a", "b")),
-)
-
-
-@pytest.fixture
-def hot(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_engine(f"sqlite:///{tmp_path / 'hot.db'}")
-    transact(engine, METADATA.create_all)
-    yield engine
-    engine.dispose()
-
-
-def test_hot_sql_runs_positionally(hot: Engine) -> None:
-    put_sql = hot_sql(
-        hot, insert(HOT).values(id=bindparam("id"), note=bindparam("note"), state=literal_column("1"))
-    )
-    take = hot_sql(
-        hot,
-        select(HOT.c.id, HOT.c.note)
-        .where(HOT.c.state == 1, HOT.c.seq > bindparam("after"), HOT.c.note != "it's %")
-        .order_by(HOT.c.seq)
-        .limit(bindparam("limit"))
-        .offset(bindparam("skip")),
-    )
-    mark = hot_sql(hot, update(HOT).where(HOT.c.id == bindparam("key")).values(state=bindparam("state")))
-    drop = hot_sql(hot, delete(HOT).where(HOT.c.id == bindparam("key")))
-    assert put_sql.names == ("id", "note")
-    assert take.names == ("after", "limit", "skip")
-    assert mark.names == ("state", "key")
-
-    def operation(connection: Connection) -> list[tuple[bytes, str]]:
-        connection.exec_driver_sql(put_sql, [(b"%d" % n, f"n{n}") for n in range(9)])
-        connection.exec_driver_sql(put_sql, (b"quoted", "it's %"))
-        connection.exec_driver_sql(mark, [(2, b"0"), (2, b"1")])
-        connection.exec_driver_sql(drop, [(b"2",)])
-        return [(row[0], row[1]) for row in connection.exec_driver_sql(take, (0, 3, 1))]
-
-    assert transact(hot, operation) == [(b"4", "n4"), (b"5", "n5"), (b"6", "n6")]
-
-
-def test_hot_sql_for_postgresql() -> None:
-    dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
-    put_sql = hot_sql(dialect, insert(HOT).values(id=bindparam("id"), note=bindparam("note")))
-    assert put_sql == "INSERT INTO hot (id, note) VALUES (%s, %s::VARCHAR)"
-    take = hot_sql(dialect, select(HOT.c.id).where(HOT.c.note == "100%", HOT.c.seq > bindparam("after")))
-    assert take.names == ("after",)
-    assert "note = '100%%' AND hot.seq > %s" in take
-
-
-@pytest.mark.parametrize(
-    ("statement", "error"),
-    [
-        (insert(HOT).values(at=bindparam("at")), TypeError),
-        (insert(HOT).values(kind=bindparam("kind")), TypeError),
-        (update(HOT).values(state=3), ValueError),
-        (select(HOT.c.id).where(HOT.c.id.in_(bindparam("ids", expanding=True))), ValueError),
-        (select(HOT.c.id).where(HOT.c.id == b"constant"), ValueError),
-        (select(HOT.c.id).limit(bindparam("limit")), ValueError),
-    ],
-)
-def test_hot_sql_refuses_what_is_not_plain_text(hot: Engine, statement: Any, error: type[Exception]) -> None:
-    with pytest.raises(error, match="hot SQL"):
-        hot_sql(hot, statement)
 
 
 def test_errors_are_one_family() -> None:

@@ -13,7 +13,7 @@ from twisted.internet.testing import StringTransport
 
 from crypto.keys import LinkPrivateKey
 from protocols.link import frames as f
-from protocols.link import limits
+from protocols.link import limits, payloads
 from protocols.link.session import HelloReceived, LinkEvent, LinkSession, Opened, PeerLeft
 from runtime.clock import SimulatedClock
 from runtime.link import TwistedLink
@@ -52,7 +52,7 @@ class End:
         self.events.append(event)
         if not isinstance(event, HelloReceived):
             return
-        welcome = f.Welcome("hub", NOW_MS, 512, 1 << 30)
+        welcome = payloads.Welcome("hub", NOW_MS, 512, 1 << 30)
         if event.joining:
             assert self.psk is not None
             self.session.welcome_to_join(welcome, self.psk)
@@ -93,7 +93,7 @@ class Pair:
         self.node = End(
             LinkSession.node(
                 static=LinkPrivateKey.generate(), hub_key=key.public, hub_name="h",
-                hello=f.Hello("node", NOW_MS, 512), now_ms=clock.now_ms, psk=self.psk,
+                hello=payloads.Hello("node", NOW_MS, 512), now_ms=clock.now_ms, psk=self.psk,
             ),
             clock,
         )  # fmt: skip
@@ -178,6 +178,20 @@ def test_silence_is_asked_into_and_answered(pair: Pair) -> None:
     assert "Pong" in pair.node.kinds()
     pair.pass_time(600)
     assert (pair.node.lost, pair.node.wire.aborted) == ([], False)
+
+
+def test_a_silent_link_holds_no_cipher_contexts(pair: Pair) -> None:
+    pair.open()
+    for token in range(20):
+        pair.hub.link.send(f.Ping(token))
+        pair.carry()
+    ends = pair.node.session, pair.hub.session
+    ciphers = [side._cipher for end in ends for side in (end._writer, end._reader)]
+    assert all(cipher is not None and cipher._aead._cipher is not None for cipher in ciphers)
+    pair.pass_time(15)
+    assert all(cipher is not None and cipher._aead._cipher is None for cipher in ciphers)
+    pair.pass_time(3 * limits.SILENCE_S)
+    assert pair.hub.lost == pair.node.lost == []
 
 
 def test_a_peer_that_is_gone_is_given_up(pair: Pair) -> None:
@@ -318,6 +332,7 @@ def test_no_timer_survives_the_connection(pair: Pair) -> None:
     pair.node.link.send(f.DirectoryWanted(1))
     pair.node.link.connectionLost()
     pair.hub.link.connectionLost()
+    pair.time.advance(0)  # what was to be said at the end of the turn
     assert pair.time.getDelayedCalls() == []
 
 

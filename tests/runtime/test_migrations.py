@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, Engine, ForeignKey, Index, Integer, MetaData, String, Table
+from sqlalchemy import Column, Engine, ForeignKey, Index, Integer, MetaData, String, Table, inspect
+from sqlalchemy.exc import IntegrityError
 
 from runtime.database import StorageError, open_engine, transact
-from runtime.migrations import SchemaTooNew, current, head, upgrade
+from runtime.migrations import SchemaTooNew, current, head, require_tables, upgrade
+from runtime.storage_errors import DatabaseCorrupt
+from tests.databases.urls import NewUrl
 from tests.runtime.migration_checks import check_migrations
 
 FIRST = """
@@ -79,10 +82,15 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    made = open_engine(f"sqlite:///{tmp_path / 'clinic.db'}")
+def engine(database_url: str) -> Iterator[Engine]:
+    made = open_engine(database_url)
     yield made
     made.dispose()
+
+
+def schema(engine: Engine) -> list[tuple[str, str]]:
+    found = transact(engine, lambda c: inspect(c).get_multi_columns())
+    return sorted((str(name), str(columns)) for name, columns in found.items())
 
 
 def tables() -> MetaData:
@@ -114,19 +122,34 @@ def test_rebuilding_a_table_keeps_what_refers_to_it(package: Package, engine: En
     package.add_second()
     upgrade(engine, "clinic")
     assert transact(engine, lambda c: c.exec_driver_sql("SELECT id, ward FROM bed").all()) == [(7, 1)]
-    assert transact(engine, lambda c: c.exec_driver_sql("PRAGMA foreign_keys").scalar_one()) == 1
+    with pytest.raises(IntegrityError):  # foreign keys are looked at again
+        transact(engine, lambda c: c.exec_driver_sql("INSERT INTO bed (id, ward) VALUES (8, 77)"))
 
 
-@pytest.mark.parametrize("extra", ["raise ZeroDivisionError", 'op.execute("DELETE FROM ward")'])
+ORPHAN = 'op.execute("INSERT INTO bed (id, ward) VALUES (9, 99)")'
+
+
+@pytest.mark.parametrize("extra", ["raise ZeroDivisionError", ORPHAN])
 def test_a_failing_migration_changes_nothing(package: Package, engine: Engine, extra: str) -> None:
     upgrade(engine, "clinic")
-    before = transact(engine, lambda c: c.exec_driver_sql("SELECT name, sql FROM sqlite_schema").all())
+    before = schema(engine)
     package.add_second(extra)
-    with pytest.raises((ZeroDivisionError, StorageError)):
+    with pytest.raises((ZeroDivisionError, StorageError, IntegrityError)):
         upgrade(engine, "clinic")
-    after = transact(engine, lambda c: c.exec_driver_sql("SELECT name, sql FROM sqlite_schema").all())
+    after = schema(engine)
     assert (before, current(engine)) == (after, "0001")
     assert transact(engine, lambda c: c.exec_driver_sql("SELECT count(*) FROM ward").scalar_one()) == 1
+
+
+@pytest.mark.parametrize("table", ["ward", "bed"])
+def test_tables_that_are_not_the_schemas_are_named(package: Package, engine: Engine, table: str) -> None:
+    package.add_second()
+    upgrade(engine, "clinic")
+    require_tables(engine, tables())
+    column = "name" if table == "ward" else "note"
+    transact(engine, lambda c: c.exec_driver_sql(f"ALTER TABLE {table} RENAME COLUMN {column} TO nbme"))
+    with pytest.raises(DatabaseCorrupt, match=rf"table {table} is not.*restore a backup"):
+        require_tables(engine, tables())
 
 
 def test_a_newer_schema_is_refused(package: Package, engine: Engine) -> None:
@@ -162,9 +185,9 @@ def test_two_processes_upgrade_at_once(package: Package, engine: Engine) -> None
     assert current(engine) == head("clinic")
 
 
-def test_the_check_accepts_equal_schemas(package: Package, tmp_path: Path) -> None:
+def test_the_check_accepts_equal_schemas(package: Package, new_url: NewUrl) -> None:
     package.add_second()
-    check_migrations("clinic", tables(), tmp_path)
+    check_migrations("clinic", tables(), new_url)
 
 
 ONE_CHECK_MORE = (
@@ -184,14 +207,14 @@ ONE_CHECK_MORE = (
         ONE_CHECK_MORE,
     ],
 )
-def test_the_check_finds_differences(package: Package, tmp_path: Path, extra: str) -> None:
+def test_the_check_finds_differences(package: Package, new_url: NewUrl, extra: str) -> None:
     package.add_second(extra)
     with pytest.raises(AssertionError):
-        check_migrations("clinic", tables(), tmp_path)
+        check_migrations("clinic", tables(), new_url)
 
 
-def test_the_check_finds_a_forgotten_head(package: Package, tmp_path: Path) -> None:
+def test_the_check_finds_a_forgotten_head(package: Package, new_url: NewUrl) -> None:
     package.add_second()
     package.set_head("0001")
     with pytest.raises(AssertionError):
-        check_migrations("clinic", tables(), tmp_path)
+        check_migrations("clinic", tables(), new_url)

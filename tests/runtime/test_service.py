@@ -1,5 +1,6 @@
 """Running a daemon: ready, orderly end, exit codes, one line when it cannot start; systemd told."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock as TaskClock
 
 from runtime.clock import SimulatedClock
@@ -16,7 +18,7 @@ from runtime.service import Supervisor
 ROOT = Path(__file__).parents[2]
 
 PROGRAM = """
-import sys
+import sys, time
 from pathlib import Path
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -49,6 +51,8 @@ async def start(life):
     if way == "slow":
         print("slow", flush=True)
         await Deferred()
+    if way == "clock":
+        print("monotonic" if abs(reactor.seconds() - time.monotonic()) < 60 else "wall clock", flush=True)
     if way == "fails":
         reactor.callLater(0.05, life.fail, "fsync failed", OSError(5, "Input/output error"))
     reactor.callLater(0, print, "up", flush=True)
@@ -139,7 +143,7 @@ def test_systemd_hears_of_the_whole_life(tmp_path: Path) -> None:
         assert [systemd.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"STOPPING=1"]
 
 
-def test_the_watchdog_is_fed_twice_an_interval_until_the_end() -> None:
+def test_the_watchdog_is_fed_four_times_an_interval_until_the_end() -> None:
     name = f"wasl-test-{os.getpid()}"
     task_clock = TaskClock()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
@@ -148,11 +152,49 @@ def test_the_watchdog_is_fed_twice_an_interval_until_the_end() -> None:
         supervisor = Supervisor({"NOTIFY_SOCKET": "@" + name, "WATCHDOG_USEC": "4000000"})
         supervisor.ready(SimulatedClock(task_clock, 0))
         for _ in range(3):
-            task_clock.advance(2)
+            task_clock.advance(1)
         supervisor.close()
         assert [systemd.recv(100) for _ in range(5)] == [b"READY=1"] + [b"WATCHDOG=1"] * 4
         with pytest.raises(BlockingIOError):
             systemd.recv(100)
+    assert task_clock.getDelayedCalls() == []
+
+
+def test_the_watchdog_is_fed_by_proofs_only() -> None:
+    """Promise: a daemon whose store does not answer, or refuses, is given up by systemd."""
+    name, task_clock = f"wasl-proof-{os.getpid()}", TaskClock()
+    asked: list[Deferred[None]] = []
+
+    def prove() -> Deferred[None]:
+        asked.append(Deferred())
+        return asked[-1]
+
+    def fed() -> int:
+        count = 0
+        with contextlib.suppress(BlockingIOError):
+            while systemd.recv(100) == b"WATCHDOG=1":
+                count += 1
+        return count
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind("\0" + name)
+        systemd.settimeout(0)
+        supervisor = Supervisor({"NOTIFY_SOCKET": "@" + name, "WATCHDOG_USEC": "4000000"})
+        supervisor.ready(SimulatedClock(task_clock, 0), prove)
+        assert systemd.recv(100) == b"READY=1"
+        task_clock.pump([1] * 10)
+        assert (len(asked), fed()) == (1, 0), (
+            "a proof that hangs is neither taken for one nor asked for again"
+        )
+        asked[0].callback(None)
+        assert fed() == 1
+        task_clock.advance(1)
+        asked[1].errback(OSError(28, "No space left on device"))
+        assert fed() == 0
+        task_clock.advance(1)
+        asked[2].callback(None)
+        assert (len(asked), fed()) == (3, 1)
+        supervisor.close()
     assert task_clock.getDelayedCalls() == []
 
 
@@ -173,3 +215,9 @@ def test_no_watchdog_and_no_failure_without_systemd(environment: dict[str, str])
     supervisor.stopping()
     assert task_clock.getDelayedCalls() == []
     supervisor.close()
+
+
+def test_timers_do_not_follow_the_wall_clock() -> None:
+    """A wall clock that is set back must not hold up the timers: they run on monotonic time."""
+    code, out, _ = run("clock", signal.SIGTERM)
+    assert (code, "monotonic\n" in out) == (0, True), out

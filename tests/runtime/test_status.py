@@ -1,5 +1,7 @@
 """The status endpoint: alive, ready or not and why, metrics; nothing else, for nobody too long."""
 
+import json
+
 import pytest
 from prometheus_client import Counter
 from twisted.internet.defer import Deferred
@@ -54,6 +56,36 @@ def test_ready_when_every_check_passes(status: Status) -> None:
         503,
         "not ready: link\n[ok] database: 3 ms\n[failed] link: hub not reached for 32 s\n",
     )
+
+
+def test_a_failed_check_says_what_to_do(status: Status) -> None:
+    status.checks["disk"] = lambda: Readiness(ok=False, text="1 MiB free", advice="make room")
+    status.checks["clock"] = lambda: Readiness(ok=True, text="sane", advice="set it")
+    expected = "not ready: disk\n[failed] disk: 1 MiB free (make room)\n[ok] clock: sane\n"
+    assert status.request("/readyz?verbose")[::2] == (503, expected)
+
+
+def test_a_warning_leaves_the_daemon_ready(status: Status) -> None:
+    status.checks["clock"] = lambda: Readiness(ok=False, text="1 h off", advice="set it", needed=False)
+    assert status.request("/readyz?verbose")[::2] == (200, "ready\n[warning] clock: 1 h off (set it)\n")
+    assert status.request("/readyz", more="Accept: application/json\r\n")[0] == 200
+
+
+def test_programs_get_json(status: Status) -> None:
+    status.checks["disk"] = lambda: Readiness(ok=False, text="1 MiB free", advice="make room")
+    status.checks["clock"] = lambda: Readiness(ok=True, text="sane", advice="set it")
+    code, head, body = status.request("/readyz", more="Accept: application/json\r\n")
+    assert code == 503
+    assert "content-type: application/json" in head
+    assert json.loads(body) == {
+        "ready": False,
+        "checks": [
+            {"name": "disk", "ok": False, "needed": True, "text": "1 MiB free", "advice": "make room"},
+            {"name": "clock", "ok": True, "needed": True, "text": "sane", "advice": ""},
+        ],
+    }
+    del status.checks["disk"]
+    assert status.request("/readyz", more="Accept: application/json\r\n")[0] == 200
 
 
 def test_a_check_may_take_its_time_but_not_for_ever(status: Status) -> None:

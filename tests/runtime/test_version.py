@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 import hub.cli
 import nodes.cli
+import nodes.desk.cli
 from hub.core import SOFTWARE as HUB_SOFTWARE
 from nodes.link.core import SOFTWARE as NODE_SOFTWARE
 from runtime.version import VERSION
@@ -23,6 +24,6 @@ def test_the_version_is_written_once() -> None:
 
 def test_everybody_shows_it() -> None:
     assert [software.partition("/")[2] for software in (HUB_SOFTWARE, NODE_SOFTWARE)] == [VERSION] * 2
-    for main in (hub.cli.main, nodes.cli.main):
+    for main in (hub.cli.main, nodes.cli.main, nodes.desk.cli.main):
         assert CliRunner().invoke(main, ["--version"]).output.endswith(f"version {VERSION}\n")
     assert f"\n## [{VERSION}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")

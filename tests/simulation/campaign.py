@@ -6,11 +6,13 @@ import gc
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from unittest import mock
 
+from hub.directory import service
 from tests.simulation.machines import Machines, make_machines
 from tests.simulation.world import Played, World
 
@@ -19,13 +21,19 @@ MEMORY: Final = Path("/dev/shm")
 
 
 @contextmanager
-def machines_in(directory: Path | None = None) -> Iterator[Machines]:
-    """Make machines, in memory where there is a file system in memory, and remove them in the end."""
+def machines_in(
+    directory: Path | None = None, more: Sequence[str] = (), valid_ms: int = service.CREDENTIAL_VALID_MS
+) -> Iterator[Machines]:
+    """Make machines, in memory where there is a file system in memory, and remove them in the end.
+
+    There are ``more`` facilities than the usual four, and the credentials of all are good for ``valid_ms``.
+    """
     if directory is None and MEMORY.is_dir():
         directory = MEMORY
     place = Path(tempfile.mkdtemp(prefix="wasl-simulation-", dir=directory))
     try:
-        machines = make_machines(place)
+        with mock.patch.object(service, "CREDENTIAL_VALID_MS", valid_ms):
+            machines = make_machines(place, more)
         gc.collect()
         gc.freeze()
         yield machines

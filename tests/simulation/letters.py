@@ -8,7 +8,7 @@ from random import Random
 from typing import Final
 
 from protocols.link.envelope import Priority
-from tests.simulation.machines import DENIED_KIND, FACILITIES, GROUPS
+from tests.simulation.machines import DENIED_KIND, GROUPS, boxes_of
 
 DAY_MS: Final = 86_400_000
 CHUNK: Final = 61_440
@@ -37,8 +37,8 @@ class Letter:
 
 def write(random: Random, node: str, token: str, facilities: Sequence[str], *, with_files: float) -> Letter:
     """Make one up, for one or more of these facilities (a group may name others)."""
-    sender = f"{random.choice(FACILITIES[node])}@{node}"
-    mailboxes = [f"{box}@{facility}" for facility in facilities for box in FACILITIES[facility]]
+    sender = f"{random.choice(boxes_of(node))}@{node}"
+    mailboxes = [f"{box}@{facility}" for facility in facilities for box in boxes_of(facility)]
     groups = [name for name, members in GROUPS.items() if set(members) <= set(mailboxes)]
     chance = random.random()
     if chance < 0.7:

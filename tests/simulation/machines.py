@@ -10,7 +10,7 @@ import dataclasses
 import logging
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -29,13 +29,16 @@ from hub.core import HubCore
 from hub.directory import service as admission
 from hub.directory import store as directory_store
 from hub.files.layout import storage_key
+from hub.keys import HubKeys
 from hub.listener import HubListener
 from hub.sessions.registry import Sessions
 from hub.spool import ageing
 from hub.sweeper import ROUND_S, Sweeper
 from nodes import compose as node_compose
+from nodes.link import identity as identities
 from nodes.link.core import LinkCore
-from nodes.link.identity import Identity, NodeKeys
+from nodes.link.identity import Identity
+from nodes.link.keyfiles import NodeKeys, save_keys
 from nodes.link.uplink import Uplink
 from protocols.link.envelope import decode_envelope, decode_message
 from runtime import migrations
@@ -105,6 +108,7 @@ class Machine(ABC):
         self.crash_after_commits = None
         self.random = random
         self.skew_ms = 0
+        self.slept_s = 0.0
 
     @property
     def up(self) -> bool:
@@ -118,11 +122,9 @@ class Machine(ABC):
         self.life = Life(self.world.clock, self.name)
         self.world.lives.append(self.life)
         self.clock = SimulatedClock(cast("Any", self.life), EPOCH_MS)
-        self.clock.skew_ms = self.skew_ms
+        self.clock.skew_ms, self.clock.slept_s = self.skew_ms, self.slept_s
         self.world.trace.note(self.name, "starts", count="start")
         self.life.enter(self._compose)
-
-    skew_ms = 0
 
     def crash(self, why: str) -> None:
         """Kill the process; it comes back by itself after a while."""
@@ -185,7 +187,7 @@ class _InOrder(Sessions):
 class HubMachine(Machine):
     """The hub."""
 
-    def __init__(self, directory: Path, template: Path, keys: hub_home.HubKeys) -> None:
+    def __init__(self, directory: Path, template: Path, keys: HubKeys) -> None:
         super().__init__("hub", directory, template)
         self._keys = keys
         self.settings = HubSettings()
@@ -243,6 +245,7 @@ class HubMachine(Machine):
 
     def _let_go(self) -> None:
         self.world.network.answer = lambda _caller: None
+        self.core.database._kept.close()
         for file in self.core.files._files._open.values():
             file.close()
 
@@ -273,11 +276,17 @@ class NodeMachine(Machine):
         self.change: Callable[[LinkCore], None] = lambda _core: None
         """What a test breaks in each new node."""
 
+    def install(self, world: World, random: Random) -> None:
+        """Put a fresh disk into the machine, with the keys and the credential that it joined with."""
+        super().install(world, random)
+        save_keys(self.home, self.identity.keys)
+        identities.save_identity(self.home, self.identity)
+
     def _compose(self) -> None:
         writer, reader, files = self.disks()
         self.core = node_compose.compose(
             home=self.home,
-            identity=self.identity,
+            identity=identities.load_identity(self.home),
             engine=self.engine,
             clock=self.clock,
             writer=writer,
@@ -299,7 +308,7 @@ class NodeMachine(Machine):
         spawn(self.uplink.start(), lambda error: self.crash(f"it could not start: {error!r}"))
 
     def _let_go(self) -> None:
-        """Leave attachments that were being written as they are."""
+        self.core.database._kept.close()  # attachments that were being written stay as they are
 
 
 @dataclass(frozen=True)
@@ -329,18 +338,27 @@ def settings(random: Random) -> HubSettings:
     )
 
 
-def make_machines(directory: Path) -> Machines:
-    """Make the machines under ``directory``: keys, templates of the databases, enrolled facilities."""
-    keys = hub_home.HubKeys(LinkPrivateKey.generate(), SigningPrivateKey.generate())
+def boxes_of(facility: str) -> tuple[str, ...]:
+    """Return the mailboxes of a simulated facility, one of the four or any other."""
+    return FACILITIES.get(facility, ("labo", "cardio"))
+
+
+def make_machines(directory: Path, more: Sequence[str] = ()) -> Machines:
+    """Make the machines under ``directory``: keys, templates of the databases, enrolled facilities.
+
+    ``more`` are facilities besides the four of ``FACILITIES``.
+    """
+    facilities = (*FACILITIES, *more)
+    keys = HubKeys(LinkPrivateKey.generate(), SigningPrivateKey.generate())
     templates = directory / "templates"
     templates.mkdir(parents=True)
     issuer = hub_home.issuer(HubSettings(), keys)
-    node_keys = {facility: NodeKeys.generate() for facility in FACILITIES}
+    node_keys = {facility: NodeKeys.generate() for facility in facilities}
 
     def enroll(connection: Any) -> list[directory_store.CredentialRow]:
         rows = []
-        for facility, mailboxes in FACILITIES.items():
-            directory_store.put_facility(connection, facility, facility.title(), mailboxes, EPOCH_MS)
+        for facility in facilities:
+            directory_store.put_facility(connection, facility, facility.title(), boxes_of(facility), EPOCH_MS)
             own = node_keys[facility]
             publics = own.link.public, own.signing.public, own.sealing.public
             rows.append(admission.certify(connection, issuer, facility, *publics, EPOCH_MS))
@@ -357,10 +375,10 @@ def make_machines(directory: Path) -> Machines:
     close_engine(node_engine)
     nodes = []
     for row in rows:
-        credential = statements.verify(row.statement, keys.authority.public)
+        credential = statements.verify(row.statement, keys.authority_key)
         assert isinstance(credential, statements.Credential)
         identity = Identity(
-            row.facility, "hub:7600", HubSettings().hub.name, keys.link.public, keys.authority.public,
+            row.facility, "hub:7600", HubSettings().hub.name, keys.link.public, keys.authority_key,
             credential, row.statement, node_keys[row.facility],
         )  # fmt: skip
         nodes.append(NodeMachine(directory, templates / "node.db", identity))

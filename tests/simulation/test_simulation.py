@@ -1,4 +1,4 @@
-"""The promises, in hundreds of schedules; and that the simulation would notice if one were broken."""
+"""The promises, in two thousand schedules; and that the simulation would notice if one were broken."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import pytest
 from tests.simulation import campaign, sabotage
 from tests.simulation.machines import Machines
 from tests.simulation.trace import Broken
+from tests.simulation.years import VALID_MS, Years
 
-SCHEDULES = 160
-PARTS = 8
+SCHEDULES = 2_000
+PARTS = 100
+WEEKS = 26
 SABOTAGED = 60
 """A broken promise must be noticed within so many schedules."""
 
@@ -57,3 +59,14 @@ def test_a_promise_broken_on_purpose_is_noticed(
 ) -> None:
     with broken(machines), pytest.raises(Broken, match=r"python -m tests\.simulation --seed"):
         _play(machines, range(SABOTAGED))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_half_a_year_of_a_dozen_nodes() -> None:
+    """Weeks with outages and with new keys, on the same tables (``torture years``: ten years)."""
+    with campaign.machines_in(more=[f"nord-{number}" for number in range(8)], valid_ms=VALID_MS) as made:
+        counts = Years(made, 1, WEEKS).play().counts
+    assert counts["week"] == WEEKS
+    assert counts["processed"] > WEEKS
+    assert counts["returned"] > 0

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
 from random import Random
 from traceback import walk_stack
 from typing import Any, Final
@@ -37,6 +39,7 @@ BUSY_S: Final = 0.3
 """How long a busy moment lasts, on average."""
 SETTLE_S: Final = 5.0
 """By then every process is back, and what was being put is put."""
+SWEEPS: Final = 6
 _LOOK_S: Final = 1.0
 _DAY_MS: Final = 86_400_000
 _FIELDS: Final = "wasl_fields"
@@ -59,12 +62,22 @@ class Played:
     counts: Counter[str]
 
 
-class World:
-    """All machines, for one seed."""
+class _Clock(TaskClock):
+    """Twisted's, which spends a tenth of a schedule on asking calls when they are due.
 
-    def __init__(self, machines: Machines, seed: int) -> None:
+    Nobody here puts off a call that waits already, so the answer is an attribute.
+    """
+
+    def _sortCalls(self) -> None:  # noqa: N802 - Twisted's name
+        self.calls.sort(key=attrgetter("time"))
+
+
+class World:
+    """All machines, for one seed; the first ``nodes`` of them, if that is given."""
+
+    def __init__(self, machines: Machines, seed: int, nodes: int | None = None) -> None:
         self.seed = seed
-        self.clock = TaskClock()
+        self.clock = _Clock()
         self.trace = Trace(self.clock.seconds)
         self.lives: list[Life] = []
         self.broken: str | None = None
@@ -72,7 +85,8 @@ class World:
         self.steps = 0
         self._busy_s = [0.0]
         self._random = Random(seed)
-        self.machines = machines = Machines(machines.hub, machines.nodes[: self._random.choice((2, 2, 3, 4))])
+        count = self._random.choice((2, 2, 3, 4)) if nodes is None else nodes
+        self.machines = machines = Machines(machines.hub, machines.nodes[:count])
         self.facilities = [node.name for node in machines.nodes]
         self.network = Network(self.clock, Weather(self._chance("weather")), self._chance("network"))
         for machine in machines.all:
@@ -179,16 +193,28 @@ class World:
         hub = self.machines.hub
         while not hub.up:
             self._advance(self.clock.seconds() + 1)
+        # What is being sent again while the clock leaps is young still: a node whose ACCEPTED was lost
+        # uploads once more what was delivered long ago. After some rounds nothing is under way.
+        left: list[Path] = []
+        for _ in range(SWEEPS):
+            left = self._sweep_attachments()
+            if not left:
+                return
+        self.fail(f"attachments are left at the hub: {left}")
+
+    def _sweep_attachments(self) -> list[Path]:
+        """Let the time pass for which the hub keeps attachments, and let it sweep; return what is left."""
+        hub = self.machines.hub
         # A file that was not touched before a crash has the time of the real clock.
         real_ms = max(0, time.time_ns() // 1_000_000 - hub.clock.now_ms())
-        hub.clock.skew_ms += real_ms + int(ATTACHMENTS_KEPT_S * 1000) + _DAY_MS
+        hub.clock.slept_s += (real_ms + _DAY_MS) / 1000 + ATTACHMENTS_KEPT_S
         done: list[Any] = []
         hub.life.enter(lambda: Deferred.fromCoroutine(Sweeper(hub.core).sweep_files()).addBoth(done.append))
         while not done:
             self._advance(self.clock.seconds() + 0.5)
-        left = [path for path in (hub.home / ATTACHMENTS).rglob("*") if path.suffix in (PART, SEALED)]
-        if left or done[0] is not None:
-            self.fail(f"attachments are left at the hub: {left} {done[0]}")
+        if done[0] is not None:
+            self.fail(f"the hub cannot sweep its attachments: {done[0]}")
+        return [path for path in (hub.home / ATTACHMENTS).rglob("*") if path.suffix in (PART, SEALED)]
 
     def _advance(self, until_s: float) -> None:
         clock = self.clock

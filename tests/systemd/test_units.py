@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-UNITS = sorted((Path(__file__).parents[2] / "systemd").glob("*.service"))
+import hub.cli
+import nodes.cli
+import nodes.desk.cli
+from hub import home as hub_home
+from nodes.link import keyfiles
+
+PROJECT = Path(__file__).parents[2]
+UNITS = sorted((PROJECT / "systemd").glob("*.service"))
 EXPOSURE_MAX = 1.2
 
 
@@ -28,22 +35,36 @@ def test_exposure_is_low(unit: Path) -> None:
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_the_unit_starts_what_exists(unit: Path) -> None:
-    """The command in ExecStart is one of ours, with options that it has."""
+    """The command in ExecStart is one of ours, found where the package and an installation by hand put it."""
     text = unit.read_text(encoding="utf-8")
-    started = re.search(
-        r"^ExecStart=/opt/wasl/bin/(wasl-\w+) run --home /var/lib/(wasl-\w+)$", text, re.MULTILINE
-    )
+    started = re.search(r"^ExecStart=(wasl-\w+) (\w+) --home /var/lib/(wasl-\w+)$", text, re.MULTILINE)
     assert started is not None
-    assert started.group(1) == started.group(2) == unit.stem
-    assert f"StateDirectory={unit.stem}" in text
+    program, command, home = started.groups()
+    assert f"{program}=" in (PROJECT / "setup.py").read_text(encoding="utf-8")
+    rooms = {"wasl-hub": hub.cli, "wasl-node": nodes.cli, "wasl-desk": nodes.desk.cli}
+    assert command in rooms[program].COMMANDS
+    assert home == {"wasl-desk": "wasl-node"}.get(program, program)
+    for line in (f"User={home}", f"Group={home}", f"StateDirectory={home}", "StateDirectoryMode=0700"):
+        assert f"\n{line}\n" in text
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_the_procedure_in_the_unit_is_the_readme_s(unit: Path) -> None:
-    """Line by line, so that what was tried is what is told; and it makes the home before it uses it."""
+def test_the_unit_keeps_what_the_daemon_says(unit: Path) -> None:
+    """It is started by READY=1, given up without WATCHDOG=1, tried again for ever, and given its keys."""
+    lines = unit.read_text(encoding="utf-8").splitlines()
+    for line in ("Type=notify", "Restart=always", "StartLimitIntervalSec=0"):
+        assert line in lines
+    assert any(re.fullmatch(r"WatchdogSec=\d+", line) for line in lines)
+    given = [line for line in lines if line.startswith("LoadCredential")]
+    credentials = {"wasl-hub": hub_home.CREDENTIAL, "wasl-node": keyfiles.CREDENTIAL}
+    told = [f"LoadCredentialEncrypted={credentials[unit.stem]}"] if unit.stem in credentials else []
+    assert given == told
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_the_step_in_the_unit_is_the_documents(unit: Path) -> None:
+    """Line by line, so that what was tried is what is told."""
     steps = re.findall(r"^#   (.+)$", unit.read_text(encoding="utf-8"), re.MULTILINE)
-    told = (UNITS[0].parents[1] / "README.md").read_text(encoding="utf-8")
+    told = (PROJECT / "docs" / "install.md").read_text(encoding="utf-8")
+    assert steps
     assert [step for step in steps if step not in told] == []
-    order = [next(number for number, step in enumerate(steps) if word in step) for word in
-             ("useradd", "install -d -m 0700", "runuser", "systemctl")]  # fmt: skip
-    assert order == sorted(order)

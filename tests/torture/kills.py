@@ -7,9 +7,8 @@ the while daemons get SIGKILL at random instants, also while they start, also se
 
 Judged afterwards, past the project's own code, by what senders were told and what lies in the inboxes:
 
-- lost: acknowledged to a sender, not in the recipient's inbox exactly as sent;
-- doubled: in an inbox more than once;
-- disordered: an inbox, or a receiving system (repeats by MSH-10 left out), has a lane in another order;
+- lost, duplicated, unexpected, disordered: as :mod:`tests.checker` says, of each lane twice, in the
+  recipient's inbox and in what its receiving system got (repeats by MSH-10 left out); files likewise;
 - wrong: a state at the sender that is not what the receiving system said.
 """
 
@@ -30,6 +29,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
+from tests.checker import History, Verdict, check
 from tests.integration.localsystems import Receiver, Sender, acknowledge, control_id, message, silence
 from tests.integration.network import Network, Node
 from tests.integration.template import FACILITIES, make_template
@@ -67,7 +67,7 @@ class Lane:
         """Return it for people."""
         return f"{self.sender} → {self.recipient}"
 
-    def run(self, port: int, stop: threading.Event) -> None:
+    def run(self, port: int, stop: threading.Event, history: History) -> None:
         """Send until told to stop; then finish the message in hand."""
         with Sender(port, patience_s=3.0) as system:
             for number in itertools.count():
@@ -76,8 +76,10 @@ class Lane:
                 large = "x" * LARGE_BYTES if number % LARGE_EVERY == LARGE_EVERY - 1 else ""
                 control = f"{self.sender[9:]}-{self.recipient[11:]}-{number}"
                 payload = message(self.sender, self.recipient, control, f"{number} {large}")
+                history.attempted(self.name(), payload)
                 code = system.code(payload, timeout_s=PATIENCE_S)
                 assert code == "AA", (code, payload[:200])
+                history.acknowledged(self.name(), payload)
                 self.acknowledged.append(payload)
                 time.sleep(PACE_S)
             self.repeats = system.repeats
@@ -94,6 +96,7 @@ class Outcome:
     repeats_in: int = 0
     repeats_out: int = 0
     faults: list[str] = field(default_factory=list)
+    verdict: Verdict | None = None
 
     def __str__(self) -> str:
         """Return it for people."""
@@ -102,16 +105,15 @@ class Outcome:
             f"{self.kills.total()} SIGKILLs ({dict(self.kills)}) in {self.seconds:.0f} s: "
             f"{self.messages} messages, {self.files} files; "
             f"{self.repeats_in} repeated by senders, {self.repeats_out} to receivers; "
-            f"{told['lost']} lost, {told['doubled']} doubled, "
-            f"{told['disordered']} disordered, {told['wrong']} wrong"
+            f"{told['wrong']} wrong; inboxes and systems: {self.verdict}"
         )
 
 
 class Campaign:
     """Traffic, kills, and the check; ``root`` is empty, ``template`` made by ``make_template``."""
 
-    def __init__(self, root: Path, template: Path, seed: int) -> None:
-        self.network = Network(root, template, FACILITIES)
+    def __init__(self, root: Path, template: Path, seed: int, network: Network | None = None) -> None:
+        self.network = network or Network(root, template, FACILITIES)
         self._random = Random(seed)
         self._stop = threading.Event()
         self._lanes = [
@@ -119,6 +121,7 @@ class Campaign:
         ]
         self._receivers = {name: Receiver(self._moody(Random(seed + i))) for i, name in enumerate(FACILITIES)}
         self._files: list[tuple[str, str, bytes]] = []
+        self._history = History()
         self._kills: Counter[str] = Counter()
         self._faults: list[str] = []
 
@@ -140,7 +143,8 @@ class Campaign:
         self.network.start()
         threads = [
             threading.Thread(
-                target=self._guarded(lane.run), args=(self._node(lane.sender).mllp_port, self._stop)
+                target=self._guarded(lane.run),
+                args=(self._node(lane.sender).mllp_port, self._stop, self._history),
             )
             for lane in self._lanes
         ]
@@ -225,14 +229,19 @@ class Campaign:
         for lane in self._lanes:
             facility = lane.recipient.partition("@")[2]
             got = inboxes[facility][lane.sender, lane.recipient]
-            outcome.faults += compare(lane.name(), lane.acknowledged, got)
+            for payload in got:
+                self._history.received(lane.name(), payload)
             stub = [
                 p
                 for p in self._receivers[facility].distinct()
                 if f"|{lane.sender.replace('@', '|')}|".encode() in p
             ]
-            if stub != lane.acknowledged:
-                outcome.faults.append(f"disordered: the system behind {lane.name()} got another sequence")
+            behind = f"the system behind {lane.name()}"
+            for payload in lane.acknowledged:
+                self._history.attempted(behind, payload)
+                self._history.acknowledged(behind, payload)
+            for payload in stub:
+                self._history.received(behind, payload)
             outcome.faults += self._states(lane)
             outcome.messages += len(lane.acknowledged)
             outcome.repeats_in += lane.repeats
@@ -241,6 +250,8 @@ class Campaign:
         outcome.files = len(self._files)
         for facility, identifier, content in self._files:
             outcome.faults += _file_faults(self.network.nodes[facility], identifier, content)
+        outcome.verdict = check(self._history)
+        outcome.faults += outcome.verdict.faults
         if left := self.network.hub.rows("SELECT count(*) FROM spool")[0][0]:
             outcome.faults.append(f"wrong: {left} rows are left in the hub's spool")
         return outcome
@@ -262,20 +273,6 @@ def verdict(payload: bytes) -> str:
     return "AE" if number % REFUSED_EVERY == REFUSED_EVERY - 1 else "AA"
 
 
-def compare(name: str, sent: list[bytes], got: list[bytes]) -> list[str]:
-    """Return what is wrong with ``got``, given that ``sent`` was acknowledged in this order."""
-    counted = Counter(got)
-    faults = [f"lost: {name}: {control_id(payload)}" for payload in sent if not counted[payload]]
-    faults += [f"doubled: {name}: {control_id(payload)}" for payload, times in counted.items() if times > 1]
-    faults += [
-        f"wrong: {name}: {control_id(payload)} was never acknowledged"
-        for payload in counted.keys() - set(sent)
-    ]
-    if list(dict.fromkeys(got)) != [payload for payload in sent if counted[payload]]:
-        faults.append(f"disordered: {name}")
-    return faults
-
-
 def _inbox(node: Node) -> dict[tuple[str, str], list[bytes]]:
     found: dict[tuple[str, str], list[bytes]] = defaultdict(list)
     sql = "SELECT sender, recipient, body, body_path FROM inbox WHERE kind <> 'file' ORDER BY seq"
@@ -290,7 +287,7 @@ def _file_faults(node: Node, identifier: str, content: bytes) -> list[str]:
         bytes.fromhex(identifier.replace("-", "")),
     )
     if len(rows) != 1:
-        return [f"{'doubled' if rows else 'lost'}: file {identifier}: {len(rows)} times"]
+        return [f"{'duplicated' if rows else 'lost'}: file {identifier}: {len(rows)} times"]
     same = hashlib.sha256((node.home / rows[0][0]).read_bytes()).digest() == hashlib.sha256(content).digest()
     return [] if same else [f"wrong: file {identifier} has other bytes"]
 

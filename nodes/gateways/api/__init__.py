@@ -7,11 +7,11 @@ The application is plain WSGI (Flask) and works on the stores with an engine of 
 knows no reactor. ``serving`` puts it on a port under deadlines and bounds, takes large uploads straight to
 disk and sends large downloads from it, so that memory stays flat at any size.
 
-``table`` (all that can be asked) of ``routes`` (what a route is), ``shapes`` (what is said both ways),
-``openapi`` (the document, made from these), ``sending`` and ``receiving`` (the handlers), ``uploads`` (files
-on their way into a message), ``access`` (token and host), ``problems`` (errors, RFC 9457), ``app`` (all of it
-as one WSGI application), ``serving`` (that application under bounds), ``local`` (started and stopped by the
-daemon).
+``table`` (all that can be asked; the document is made from it by :mod:`runtime.web.openapi`), ``routes``
+(what routes work on), ``shapes`` (what is said both ways), ``sending`` and ``receiving`` (the handlers),
+``uploads`` (files on their way into a message), ``access`` (token and host), ``problems`` (what the stores'
+errors are here), ``app`` (all of it as one WSGI application), ``serving`` (that application under bounds),
+``local`` (started and stopped by the daemon).
 """
 
 from nodes.gateways.api.app import make_app

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from config.fields import HostPort
-from nodes.gateways.api.problems import ApiError
 from nodes.link.errors import NodeError
 from runtime.home import read_bounded, write_private
+from runtime.web.problems import ApiError
 
 TOKEN_FILE: Final = "api.token"  # noqa: S105 - the name of a file
 _TOKEN_BYTES: Final = 32

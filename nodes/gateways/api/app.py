@@ -11,18 +11,18 @@ import msgspec
 from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException
 
-from nodes.gateways.api import bounds, openapi, problems
+from nodes.gateways.api import bounds, problems
 from nodes.gateways.api.access import Gate
-from nodes.gateways.api.problems import ApiError
-from nodes.gateways.api.routes import Bytes, Call, Node, Route, Stream
-from nodes.gateways.api.table import DOCUMENT, ROUTES
+from nodes.gateways.api.routes import STREAM, Bytes, Node
+from nodes.gateways.api.table import DOCUMENT, PLAN, ROUTES
 from nodes.link.files import safe_name
 from runtime.logs import event
 from runtime.storage_errors import StorageFailed
+from runtime.web import openapi
+from runtime.web.downloads import DOWNLOADS
+from runtime.web.problems import ApiError, of_http
+from runtime.web.routes import JSON, Call, Route, json_of, query_of
 
-DOWNLOADS: Final = "wasl.download"
-"""Key of the WSGI environment: takes (file, first byte, bytes) for the server to send and close."""
-_JSON: Final = "application/json"
 _BYTES: Final = "application/octet-stream"
 _LOG: Final = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def make_app(node: Node, gate: Gate) -> Flask:
     """Return the application; any number of threads may be in it."""
     app = Flask("wasl-api", static_folder=None)
     app.url_map.merge_slashes = False
-    described = msgspec.json.encode(openapi.document(ROUTES))
+    described = msgspec.json.encode(openapi.document(ROUTES, PLAN))
 
     def check() -> None:
         head = request.headers
@@ -39,7 +39,7 @@ def make_app(node: Node, gate: Gate) -> Flask:
         gate.check(head.get("Host", ""), head.get("Authorization", ""), public=public)
 
     def show_document() -> Response:
-        return Response(described, mimetype=_JSON)
+        return Response(described, mimetype=JSON)
 
     def finish(response: Response) -> Response:
         response.headers["Cache-Control"] = "no-store"
@@ -63,45 +63,19 @@ def make_app(node: Node, gate: Gate) -> Flask:
 
 def _respond(node: Node, route: Route, **path: str) -> Response:
     asked: Request = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # Flask's way to the thing itself
-    answer = route.handler(node, Call(path, _query(route), _body(route), asked))
+    answer = route.handler(node, Call(path, query_of(route, asked), _body(route, asked), asked))
     if isinstance(answer.content, Bytes):
         return _stream(answer.content, asked)
-    return Response(msgspec.json.encode(answer.content), answer.status, mimetype=_JSON)
+    return Response(msgspec.json.encode(answer.content), answer.status, mimetype=JSON)
 
 
-def _query(route: Route) -> Any:
-    if route.query is None:
-        if request.args:
-            raise ApiError(
-                422, "bad-query", f"there are no parameters here, but {_first(request.args)!r} was given"
-            )
-        return None
-    try:
-        return msgspec.convert(request.args.to_dict(), route.query, strict=False)
-    except msgspec.ValidationError as error:
-        raise ApiError(422, "bad-query", f"in the query: {error}") from None
-
-
-def _first(names: Any) -> str:
-    return str(next(iter(names)))[:40]
-
-
-def _body(route: Route) -> Any:
+def _body(route: Route, asked: Request) -> Any:
     if route.body is None:
         return None
-    if route.body is Stream:
-        request.max_content_length = bounds.UPLOAD_BYTES
+    if route.body is STREAM:
+        asked.max_content_length = bounds.UPLOAD_BYTES
         return None
-    request.max_content_length = bounds.JSON_BYTES
-    if request.mimetype != _JSON:
-        raise ApiError(415, "not-json", f"the body must be {_JSON}, not {request.mimetype[:60]!r}")
-    raw = request.get_data(cache=False)
-    try:
-        return msgspec.json.decode(raw, type=route.body)
-    except msgspec.ValidationError as error:
-        raise ApiError(422, "bad-request", f"in the body: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ApiError(400, "bad-json", f"the body is not JSON: {error}") from None
+    return json_of(route, asked, bounds.JSON_BYTES)
 
 
 def _stream(content: Bytes, asked: Request) -> Response:
@@ -144,24 +118,12 @@ def _pieces(file: BinaryIO, first: int, size_bytes: int) -> Iterator[bytes]:
 
 
 def _say_error(node: Node, error: Exception) -> Response:
-    headers = {}
     if isinstance(error, HTTPException):
-        status = error.code or 500
-        said = ApiError(status, _CODES.get(status, "refused"), error.description or error.name)
-        headers = {name: value for name, value in error.get_headers() if name == "Allow"}
-    else:
-        found = problems.of(error)
-        if found is None:
-            event(_LOG, logging.ERROR, "api-fault", cause=error, path=request.path)
-            found = ApiError(500, "fault", "the node failed to do this; its log says why")
-        if isinstance(error, StorageFailed):
-            node.fatal(error)
-        said = found
-    if said.status == 401:  # noqa: PLR2004 - the status itself
-        headers["WWW-Authenticate"] = "Bearer"
-    if said.status == 503:  # noqa: PLR2004 - likewise
-        headers["Retry-After"] = str(problems.RETRY_AFTER_S)
-    return Response(said.encoded(), said.status, headers, mimetype=problems.MEDIA_TYPE)
-
-
-_CODES: Final = {400: "bad-request", 404: "no-such-path", 405: "wrong-method", 413: "too-large"}
+        return of_http(error, request, DOCUMENT)
+    found = problems.of(error)
+    if found is None:
+        event(_LOG, logging.ERROR, "api-fault", cause=error, path=request.path)
+        found = ApiError(500, "fault", "the node failed to do this; its log says why")
+    if isinstance(error, StorageFailed):
+        node.fatal(error)
+    return found.response()

@@ -14,10 +14,8 @@ SWEEP_S: Final = 3_600.0
 ROOM_CHECK_BYTES: Final = 64 * 1_024 * 1_024
 """While an upload of unknown length comes, free space is looked at once for so many bytes."""
 COPY_BYTES: Final = 1 * 1_024 * 1_024
-SEND_BYTES: Final = 256 * 1_024
-"""A piece of a download: read in a thread, then written."""
 SLOWEST_BYTES_PER_S: Final = 128 * 1_024
-"""An upload or a download may take its size at this rate, beyond the usual deadlines."""
+"""An upload may take its size at this rate, beyond the usual deadlines."""
 UPLOAD_UNKNOWN_S: Final = 6 * 3_600.0
 """The deadline of an upload that does not say how long it is."""
 HASH_BYTES_PER_S: Final = 20 * 1_024 * 1_024

@@ -7,8 +7,7 @@ import io
 from sqlalchemy import Connection
 
 from nodes.gateways.api import shapes
-from nodes.gateways.api.problems import ApiError
-from nodes.gateways.api.routes import Answer, Bytes, Call, Node
+from nodes.gateways.api.routes import Bytes, Node
 from nodes.gateways.api.sending import identifier_of
 from nodes.gateways.drafting import utc_text
 from nodes.link import addressbook, inbox, tracking
@@ -17,6 +16,8 @@ from nodes.link.ids import id_text
 from protocols.link.envelope import State
 from runtime.home import free_bytes
 from runtime.transactions import read, transact
+from runtime.web.problems import ApiError
+from runtime.web.routes import Answer, Call
 
 _STATES = {
     "delivered": (State.DELIVERED,),

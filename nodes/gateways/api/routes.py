@@ -1,27 +1,22 @@
-"""What can be asked: the one table that the application answers by and that the document is made from."""
+"""What the routes of the local API work on, and what they have beside JSON: bytes, both ways."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
-from flask import Request
-from msgspec import Struct
 from sqlalchemy import Engine
 
 from nodes.gateways.api.uploads import Uploads
 from nodes.gateways.drafting import ValidFor
 from nodes.link.identity import Identity
 from runtime.clock import Clock
+from runtime.web.routes import Media
 
-_PARAMETER: Final = re.compile(r"\{(\w+)\}")
-
-
-class Stream:
-    """Bytes as they are (``application/octet-stream``), in place of a struct."""
+STREAM: Final = Media(("application/octet-stream",))
+"""Bytes as they are, in place of a struct."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +41,6 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One request, read: parts of the path, query and body as the route declares them."""
-
-    path: Mapping[str, str]
-    query: Any
-    body: Any
-    request: Request
-
-
-@dataclass(frozen=True, slots=True)
 class Bytes:
     """An answer that is bytes: an open file (closed by whoever sends it) and what to say of it."""
 
@@ -63,36 +48,3 @@ class Bytes:
     size_bytes: int
     name: str
     tag: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a handler says."""
-
-    status: int
-    content: Struct | Bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One thing that can be asked. ``answers`` are the good ones, ``problems`` the statuses of its own."""
-
-    method: str
-    path: str
-    name: str
-    summary: str
-    handler: Callable[[Node, Call], Answer]
-    answers: Mapping[int, type]
-    query: type[Struct] | None = None
-    body: type | None = None
-    problems: tuple[int, ...] = field(default=())
-
-    @property
-    def parameters(self) -> list[str]:
-        """Names of the parts of the path that vary."""
-        return _PARAMETER.findall(self.path)
-
-    @property
-    def rule(self) -> str:
-        """The path as Flask writes it."""
-        return _PARAMETER.sub(r"<\1>", self.path)

@@ -15,8 +15,7 @@ from crypto.primitives import blake2b
 from crypto.sealing import ContentKey
 from nodes.gateways import drafting
 from nodes.gateways.api import bounds, shapes
-from nodes.gateways.api.problems import ApiError
-from nodes.gateways.api.routes import Answer, Call, Node
+from nodes.gateways.api.routes import Node
 from nodes.gateways.api.uploads import Upload
 from nodes.link import files, outbox, tracking
 from nodes.link.errors import NotFound
@@ -24,6 +23,8 @@ from nodes.link.ids import id_text, parse_id
 from protocols.link import limits
 from protocols.link.envelope import AttachmentRef, NamedFile, Priority
 from runtime.transactions import read, transact
+from runtime.web.problems import ApiError
+from runtime.web.routes import Answer, Call
 
 SPOOLED: Final = "wasl.spooled"
 """Key of the WSGI environment: takes over (a call) the file that the server wrote an upload into."""

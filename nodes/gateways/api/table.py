@@ -1,20 +1,31 @@
-"""The routes. Statuses that any route may answer with are in ``openapi.COMMON``."""
+"""The routes, and what the document says beside them."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from nodes.gateways.api import receiving, sending, shapes
-from nodes.gateways.api.routes import Route, Stream
+from nodes.gateways.api import bounds, receiving, sending, shapes
+from nodes.gateways.api.routes import STREAM
+from runtime.web.openapi import Plan
+from runtime.web.routes import Route
 
 DOCUMENT: Final = "/openapi.json"
 UPLOADS: Final = "/v1/uploads"
 _ONE: Final = "/v1/inbox/{id}"
+PLAN: Final = Plan(
+    title="Wasl node: local API",
+    version="1.0",
+    parts={
+        "id": {"type": "string", "format": "uuid"},
+        "number": {"type": "integer", "minimum": 1, "maximum": bounds.LISTED},
+    },
+    common=(400, 401, 405, 421, 422, 500, 503),
+)
 
 ROUTES: Final = (
     Route(
         "POST", UPLOADS, "upload", "Upload a file, to be attached to a message within a day",
-        sending.upload, {201: shapes.Uploaded}, query=shapes.UploadQuery, body=Stream,
+        sending.upload, {201: shapes.Uploaded}, query=shapes.UploadQuery, body=STREAM,
         problems=(413, 415, 507),
     ),
     Route(
@@ -40,11 +51,11 @@ ROUTES: Final = (
     ),
     Route(
         "GET", _ONE + "/body", "fetchBody", "Fetch the body, byte for byte",
-        receiving.body, {200: Stream, 206: Stream}, query=shapes.OneQuery, problems=(404, 409, 416),
+        receiving.body, {200: STREAM, 206: STREAM}, query=shapes.OneQuery, problems=(404, 409, 416),
     ),
     Route(
         "GET", _ONE + "/attachments/{number}", "fetchAttachment", "Fetch an attachment; ranges are possible",
-        receiving.attachment, {200: Stream, 206: Stream}, query=shapes.OneQuery, problems=(404, 409, 416),
+        receiving.attachment, {200: STREAM, 206: STREAM}, query=shapes.OneQuery, problems=(404, 409, 416),
     ),
     Route(
         "POST", _ONE + "/acknowledge", "acknowledge", "Say that the message was processed, or refused",

@@ -1,9 +1,10 @@
 """Files on their way into a message: uploaded first, named in the message afterwards.
 
-``uploads/`` in the home holds ``ID.data`` and ``ID.json``. The data is whole and durable before the note is
-written, and the note before the client hears of it. When a message has taken an upload, the data goes (it
-is sealed in the message) and the note stays for a day, so that the same request again, which names it, gets
-the same answer. :meth:`Uploads.sweep` removes what nobody used. Any thread.
+``uploads/`` in the home (the desk has a directory of its own) holds ``ID.data`` and ``ID.json``. The data is
+whole and durable before the note is written, and the note before the client hears of it. When a message has
+taken an upload, the data goes (it is sealed in the message) and the note stays for a day, so that the same
+request again, which names it, gets the same answer. :meth:`Uploads.sweep` removes what nobody used.
+Any thread.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -20,11 +21,11 @@ from msgspec import Struct
 
 from crypto.primitives import blake2b_stream
 from nodes.gateways.api import bounds
-from nodes.gateways.api.problems import ApiError
 from nodes.link.files import Source, check_room, safe_name
 from nodes.link.ids import id_text, new_id, parse_id
 from runtime import disk
 from runtime.home import HomeError, read_bounded, write_private
+from runtime.web.problems import ApiError
 
 DIRECTORY: Final = "uploads"
 _PART: Final = ".part"
@@ -49,9 +50,9 @@ class Upload(Struct, frozen=True):
 class Uploads:
     """The uploads of one home."""
 
-    def __init__(self, home: Path, floor_bytes: int) -> None:
+    def __init__(self, home: Path, floor_bytes: int, directory: str = DIRECTORY) -> None:
         self._home, self._floor_bytes = home, floor_bytes
-        self._directory = home / DIRECTORY
+        self._directory = home / directory
 
     def make(self) -> None:
         """Make the directory, mode 0700."""
@@ -66,6 +67,10 @@ class Uploads:
         path = self._directory / f"{secrets.token_hex(16)}{_PART}"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         return path, os.fdopen(descriptor, "w+b")
+
+    def part(self, name: str) -> Path:
+        """Return where a file from :meth:`begin` is, by its name alone."""
+        return self._directory / Path(name).name
 
     def keep(self, path: Path, name: str, media_type: str, now_ms: int) -> Upload:
         """Take over a file from :meth:`begin`, complete and flushed: hashed, durable, noted. Blocks.
@@ -111,6 +116,26 @@ class Uploads:
         for upload in uploads:
             self._note(msgspec.structs.replace(upload, used=True))
             self._data(upload).unlink(missing_ok=True)
+
+    def drop(self, identifier: str) -> None:
+        """Remove an upload that nobody wants any more, if it is there."""
+        raw = parse_id(identifier)
+        if raw is not None:
+            for suffix in (_DATA, _NOTE):
+                (self._directory / f"{raw.hex()}{suffix}").unlink(missing_ok=True)
+
+    def others(self, parts: Collection[str], kept: Collection[str], *, older_than_ms: int) -> list[Path]:
+        """Return files, not changed since then, that are none of these parts nor of these uploads."""
+        raws = (parse_id(identifier) for identifier in kept)
+        own = {*parts} | {raw.hex() for raw in raws if raw is not None}
+        with os.scandir(self._directory) as entries:
+            return [
+                Path(entry.path)
+                for _, entry in zip(range(_ENTRIES), entries, strict=False)
+                if entry.name not in own
+                and Path(entry.name).stem not in own
+                and entry.stat(follow_symlinks=False).st_mtime < older_than_ms / 1000
+            ]
 
     def sweep(self, now_ms: int) -> int:
         """Remove what is older than a day by its own time; return how many files. Blocks."""

@@ -98,7 +98,7 @@ class FolderGateway:
 
     def start(self) -> None:
         """Begin; the directories are made as the loop's first work."""
-        self._post.on_inbox(self.wake)
+        self._post.on_inbox(lambda _recipients: self.wake())
         self._running = Deferred.fromCoroutine(self._run())
 
     async def stop(self) -> None:
@@ -218,7 +218,10 @@ class FolderGateway:
         code = "folder-vanished" if isinstance(fault, Vanished) else "folder-trouble"
         level, cause = (logging.WARNING, None) if expected else (logging.ERROR, fault)
         text = str(fault)
-        self._limit.event((code, text), _LOG, level, code, cause=cause, folder=self.root, text=text)
+        # What names a file stands in the alarm alone: a file may be called after a patient.
+        self._limit.event(
+            (code, text), _LOG, level, code, cause=cause, folder=self.root, fault=type(fault).__name__
+        )
         if (code, text) not in self._alarmed and len(self._alarmed) < bounds.ALARMS:
             self._alarmed.add((code, text))
             self._alarm(code, f"the drop folder {self.root}: {fault}")

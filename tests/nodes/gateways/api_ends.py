@@ -62,7 +62,7 @@ class Caller:
 @contextmanager
 def open_caller(station: Station, *, floor_bytes: int = 0, listen: HostPort = LISTEN) -> Iterator[Caller]:
     """Make the application on an engine of its own."""
-    engine = open_engine(f"sqlite:///{station.home / 'node.db'}")
+    engine = open_engine(station.url)
     wakes: list[int] = []
     fatal: list[BaseException] = []
     alarms: list[tuple[str, str]] = []

@@ -14,7 +14,6 @@ import pytest
 from config.fields import HostPort
 from nodes.gateways.api import bounds
 from nodes.gateways.api.access import TOKEN_FILE, load_token
-from nodes.gateways.api.problems import Problem
 from nodes.gateways.api.table import ROUTES
 from nodes.link import addressbook, tracking
 from nodes.link.errors import NodeError
@@ -22,6 +21,7 @@ from nodes.link.ids import id_text, new_id, parse_id
 from protocols.link.envelope import Priority, State
 from runtime import transactions
 from runtime.storage_errors import DatabaseLocked, StorageFailed
+from runtime.web.problems import Problem
 from tests.nodes.fixtures import Station, fail_syncs, open_station
 from tests.nodes.gateways.api_ends import Caller, attach, open_caller
 from tests.nodes.gateways.folders import hl7

@@ -87,7 +87,7 @@ def running(reactor: Any) -> Iterator[None]:
 @pytest.fixture
 def served(station: Station) -> Iterator[Served]:
     reactor: Any = EPollReactor()  # type: ignore[no-untyped-call]  # Twisted annotates it not
-    engine = open_engine(f"sqlite:///{station.home / 'node.db'}")
+    engine = open_engine(station.url)
     woken = threading.Event()
     api = LocalApi(
         reactor=reactor, engine=engine, identity=station.identity, home=station.home,

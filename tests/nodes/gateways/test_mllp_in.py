@@ -208,7 +208,7 @@ def test_a_full_disk_refuses_and_the_same_message_is_taken_later(tmp_path: Path)
 def test_a_locked_database_refuses(station: Station, tmp_path: Path) -> None:
     local = sender(station, tmp_path)
     local.send(message("0"))
-    other = open_engine(f"sqlite:///{station.home / 'node.db'}")
+    other = open_engine(station.url)
     with station.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA busy_timeout=1")
     with other.begin() as held:

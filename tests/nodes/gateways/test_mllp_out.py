@@ -380,6 +380,24 @@ def test_mailboxes_go_on_independently(station: Station, tmp_path: Path) -> None
         assert rest.received[-1] == message("4")
 
 
+def test_what_arrives_is_looked_for_once_and_by_its_own_mailbox(station: Station, tmp_path: Path) -> None:
+    with delivering(station, tmp_path, WITH_REST) as out:
+        rest = [f"{name}@chu-alger" for name in ("cardio", "urgences")]
+        for number, mailbox in enumerate(rest):
+            station.receive(message(str(number)), recipient=mailbox)
+            out.systems[2].say(ack("AA", str(number)), out.systems[2].connections[-1])
+        station.advance(POLL_S + 0.1)
+        with station.counting_reads() as asked:
+            station.receive(message("3"))
+            assert out.local.received == [message("3")]
+            out.say(ack("AA", "3"))
+            assert len(asked) == 1
+            station.receive(message("4"))
+            station.receive(message("5"))
+            out.say(ack("AA", "4"))
+            assert out.local.received == [message("3"), message("4"), message("5")]
+
+
 def test_a_body_that_is_kept_outside_is_delivered(station: Station, out: Deliveries) -> None:
     body = message("1", tail="OBX|" + "x" * 100_000 + "\r")
     (station.home / "body").write_bytes(body)

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, TypeVar
 
+from crypto.keys import LinkPrivateKey, LinkPublicKey
 from nodes.link.core import LinkCore
 from nodes.link.trust import Trust
 from nodes.link.uplink import Uplink
 from protocols.link import frames as f
-from protocols.link import limits
-from protocols.link.session import HelloReceived, LinkEvent, LinkSession
+from protocols.link import limits, payloads
+from protocols.link.session import HelloReceived, HubStatic, LinkEvent, LinkSession
 from runtime.clock import Clock
 from runtime.executors import ClockExecutor, FailStop
 from runtime.link import TwistedLink
@@ -89,6 +90,10 @@ class HubEnd:
         self.answers_directory = True
         self.answer_hello: Callable[[LinkSession], object] = lambda session: session.welcome(self._welcome())
         self.ended: f.End | None = None
+        self.keys: tuple[LinkPrivateKey, ...] = (station.network.hub,)
+        self.epoch = 0, 0
+        """When this hub was restored, and when the backup was made."""
+        self.hellos: list[payloads.Hello] = []
         self._frames: list[LinkEvent] = []
         self.wire = Wire()
         self.link: TwistedLink | None = None
@@ -157,13 +162,19 @@ class HubEnd:
         self.wire, self.link, self.ended = Wire(), link, None
         self._frames = []
         self._hub = LinkSession.hub(
-            static=self.station.network.hub, hub_name="hub", now_ms=clock.now_ms,
+            static=tuple(map(HubStatic, self.keys)), hub_name="hub", now_ms=clock.now_ms,
             submit_window=limits.SUBMIT_WINDOW,
         )  # fmt: skip
         link.makeConnection(self.wire)  # type: ignore[no-untyped-call]  # Twisted's
 
-    def _welcome(self) -> f.Welcome:
-        return f.Welcome("test", self.station.clock.now_ms(), limits.SUBMIT_WINDOW, 1 << 40, 1)
+    def _welcome(self) -> payloads.Welcome:
+        now_ms = self.station.clock.now_ms()
+        return payloads.Welcome("test", now_ms, limits.SUBMIT_WINDOW, 1 << 40, 1, *self.epoch)
+
+    @property
+    def called_by(self) -> LinkPublicKey | None:
+        """Which of the hub's keys the node called it by."""
+        return None if self._hub is None else self._hub.hub_key
 
     def _carry(self) -> bool:
         hub, link = self._hub, self.link
@@ -187,6 +198,7 @@ class HubEnd:
 
     def _hear(self, hub: LinkSession, event: LinkEvent) -> None:
         if isinstance(event, HelloReceived):
+            self.hellos.append(event.hello)
             self.answer_hello(hub)
         elif isinstance(event, f.DirectoryWanted) and self.answers_directory:
             hub.send(f.Directory((), complete=True))

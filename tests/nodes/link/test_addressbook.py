@@ -14,9 +14,10 @@ from crypto.keys import SigningPrivateKey
 from nodes.link import addressbook, facts, tables
 from nodes.link.addressbook import Distrusted
 from nodes.link.errors import UnknownRecipient
-from nodes.link.identity import NodeKeys
+from nodes.link.keyfiles import NodeKeys
 from nodes.link.trust import Trust
-from protocols.link.frames import DirectoryEntry, Mailbox
+from protocols.link.entries import DirectoryEntry, Mailbox
+from runtime.storage_errors import DatabaseCorrupt
 from tests.nodes.fixtures import EPOCH_MS, Network, Station
 
 ORAN = "chu-oran"
@@ -69,6 +70,21 @@ class Hub:
             lambda c: addressbook.credentials_of(c, facility, self.network.authority.public)
         )
         return [credential.serial for credential in found]
+
+
+@pytest.mark.parametrize("column", ["statement", "earlier"])
+def test_a_damaged_credential_is_found_and_named(hub: Hub, column: str) -> None:
+    """Each was verified before it was kept: one that does not verify any more was spoiled here."""
+    blob = bytearray(hub.credential(2))
+    blob[-1] ^= 1
+    book = tables.addressbook
+    hub.station.do(
+        lambda c: c.execute(book.update().where(book.c.name == ORAN).values({column: bytes(blob)}))
+    )
+    with pytest.raises(DatabaseCorrupt, match=r"'chu-oran'.*restore a backup"):
+        hub.serials()
+    with pytest.raises(DatabaseCorrupt, match="'chu-oran'"):
+        hub.station.do(lambda c: Trust.load(c, hub.network.authority.public))
 
 
 @pytest.fixture

@@ -124,6 +124,37 @@ def test_stat_overtakes_and_the_rest_is_in_order(station: Station) -> None:
     assert [m.seq for m in station.do(lambda c: inbox.waiting(c, limit=2))] == [stat, one]
 
 
+def test_a_local_system_gets_hl7_that_was_laid_out_nowhere(station: Station) -> None:
+    station.receive(b"", kind=FILE_KIND)
+    station.receive(b"other", recipient=f"cardio@{HERE}")
+    laid_out, one, two = (station.receive(body) for body in (b"1", b"2", b"3"))
+    station.do(lambda c: inbox.hand(c, laid_out, EPOCH_MS))
+
+    def following() -> inbox.Received | None:
+        return station.do(lambda c: inbox.next_hl7(c, f"labo@{HERE}"))
+
+    first = following()
+    assert first is not None
+    (whole,) = station.do(
+        lambda c: inbox.waiting(
+            c, limit=1, recipients=(f"labo@{HERE}",), kinds=(first.kind,), unhanded_only=True
+        )
+    )
+    assert (first, first.seq) == (whole, one)
+    stat = station.receive(b"4", priority=Priority.STAT)
+    assert [one.seq for one in (following(),) if one is not None] == [stat]
+    post = station.post
+    then = station.run(post.conclude_for_next(f"labo@{HERE}", stat, State.PROCESSED, code="AA", answer=b""))
+    assert then == first
+    then = station.run(post.conclude_for_next(f"labo@{HERE}", one, State.REFUSED, code="AE", answer=b"no"))
+    assert then is not None
+    assert then.seq == two
+    assert (
+        station.run(post.conclude_for_next(f"labo@{HERE}", two, State.PROCESSED, code="AA", answer=b""))
+        is None
+    )
+
+
 def test_waiting_can_be_narrowed(station: Station) -> None:
     hl7 = station.receive(b"1")
     other = station.receive(b"2", recipient=f"cardio@{HERE}", kind="ADT^A01")
@@ -138,7 +169,6 @@ def test_waiting_can_be_narrowed(station: Station) -> None:
     assert seqs(recipients=(f"cardio@{HERE}",)) == [other]
     assert seqs(recipients=()) == []
     assert seqs(unhanded_only=True) == [other, file]
-    assert seqs(hl7_only=True) == [hl7, other]
     assert seqs(kinds=("ADT^A01", FILE_KIND)) == [other, file]
     lots = station.do(inbox.waiting_lots)
     assert lots == [(f"cardio@{HERE}", "ADT^A01"), (f"labo@{HERE}", FILE_KIND)]

@@ -70,6 +70,21 @@ def test_messages_go_in_order_and_only_once(hub: HubEnd) -> None:
     assert submitted(hub) == []
 
 
+def test_the_table_is_read_once_for_a_message(hub: HubEnd) -> None:
+    """Not again when it was submitted or accepted, nor for a receipt; but for what comes then."""
+    with hub.station.counting_reads() as asked:
+        ids = put(hub, 1)
+        wake(hub)
+        assert submitted(hub) == ids
+        hub.say(f.Accepted(tuple(ids)))
+        hub.station.run(hub.station.post.conclude(hub.station.receive(b"x"), State.PROCESSED))
+        hub.turn()
+        assert len(asked) == 2  # the outbox, and the receipts
+        late = put(hub, 1)
+        wake(hub)
+        assert submitted(hub) == late
+
+
 def test_a_recipient_whose_key_is_none_holds_up_nobody_else(hub: HubEnd) -> None:
     """Its copy goes without a content key, so it comes back from there; the operator hears of it once."""
     trust = hub.core.trust

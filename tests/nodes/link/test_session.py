@@ -15,8 +15,9 @@ from crypto import sealing
 from crypto.keys import SigningPrivateKey
 from nodes.link import facts, files, inbox, outbox, tables, tracking
 from protocols.link import frames as f
-from protocols.link import limits
+from protocols.link import limits, payloads
 from protocols.link.envelope import Receipt, SignedReceipt, State, decode_receipt, encode
+from protocols.link.session import LinkSession
 from tests.nodes.fixtures import EPOCH_MS, HERE, Station
 from tests.nodes.link.hub_end import HubEnd
 from tests.nodes.link.letters import Letter
@@ -182,9 +183,31 @@ def test_receipts_are_passed_on_until_the_hub_has_them(hub: HubEnd) -> None:
     assert [item.sequence for frame in hub.heard(f.Receipts) for item in frame.items] == [3]
 
 
-def test_receipts_that_were_never_sent_cannot_be_stored(hub: HubEnd) -> None:
+def test_what_was_said_is_said_again_of_a_message_that_comes_again_at_once(hub: HubEnd) -> None:
+    """A restored hub has a receipt of a message that it does not know, and then gets the message."""
+    letter = Letter(hub.station.network)
+    message = letter.message()
+    hub.say(f.Deliver((letter.delivery(1, message),)))
+    seq = hub.station.do(lambda c: c.execute(select(tables.inbox.c.seq)).scalar_one())
+    hub.station.run(hub.station.post.conclude(seq, State.PROCESSED))
+    hub.turn()
+    (first,) = [item for frame in hub.heard(f.Receipts) for item in frame.items]
+    hub.say(f.ReceiptsStored(first.sequence))
+    hub.say(f.Deliver((letter.delivery(2, message),)))
+    hub.turn()
+    (again,) = [item for frame in hub.heard(f.Receipts) for item in frame.items]
+    assert (again.state, again.id) == (first.state, first.id)
+
+
+def test_receipts_that_were_never_sent_cannot_be_stored(hub: HubEnd, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hub that claims receipts that it has not got would make the node forget them."""
-    hub._hub.send = lambda _frame: None  # type: ignore[union-attr,method-assign]  # honest ends refuse to say it
+    honest, theirs = LinkSession.send, hub._hub
+
+    def send(session: LinkSession, frame: f.AnyFrame) -> None:
+        if session is not theirs:  # honest ends refuse to say it
+            honest(session, frame)
+
+    monkeypatch.setattr(LinkSession, "send", send)
     session = hub.uplink._session
     assert session is not None
     session.link_event(f.ReceiptsStored(7))
@@ -334,7 +357,7 @@ def test_a_clock_that_is_wrong_by_a_day_is_an_alarm_and_nothing_else(station: St
     hub = HubEnd(station)
     station.clock.skew_ms = -DAY_MS
     hub.answer_hello = lambda session: session.welcome(
-        f.Welcome("test", station.clock.now_ms() + DAY_MS, limits.SUBMIT_WINDOW, 1 << 40, 1)
+        payloads.Welcome("test", station.clock.now_ms() + DAY_MS, limits.SUBMIT_WINDOW, 1 << 40, 1)
     )
     hub.start()
     assert alarms(hub) == ["clock"]

@@ -17,7 +17,8 @@ import msgspec
 
 from protocols.link import envelope as e
 from protocols.link import frames as f
-from protocols.link import joincode, limits
+from protocols.link import joincode, limits, payloads
+from protocols.link.entries import DirectoryEntry, Mailbox
 from protocols.link.states import RECEIVES, TRANSITIONS, Phase, Role, Step
 from tests.protocols.link import make_vectors
 from tests.protocols.link.samples import FRAME_TYPES
@@ -33,8 +34,11 @@ ANSWERS: Final = {
     "Pong": "none",
     "Rekey": "none",
     "End": "END, or the end of the connection",
-    "Join": "JOINED, or END with INVITATION_REFUSED",
+    "Join": "JOINED, or END with INVITATION_REFUSED or PENDING",
     "Joined": "END",
+    "Again": "none",
+    "Renew": "RENEWED",
+    "Renewed": "none",
     "Submit": "each message: its id in ACCEPTED or REFUSED; or BUSY for all that have no answer yet",
     "Accepted": "none",
     "Refused": "none",
@@ -53,6 +57,8 @@ ANSWERS: Final = {
     "FileRefused": "none; with `retry_after_ms` the same OFFER or WANT again, not before",
     "DirectoryWanted": "DIRECTORY, now and at every change",
     "Directory": "none",
+    "Checkpoint": "WITNESSED, unless the node does not believe it",
+    "Witnessed": "CHECKPOINT, now or when the log has grown",
 }
 
 GOODBYES: Final = {
@@ -66,6 +72,7 @@ GOODBYES: Final = {
     "TOO_MANY_SESSIONS": "the hub is full",
     "INVITATION_REFUSED": "the invitation was used by another node, or expired",
     "INTERNAL": "something failed on the side that says it",
+    "PENDING": "a joining node's keys wait for an approval or a signature; ask again with the same keys",
 }
 
 LIMITS: Final = {
@@ -112,9 +119,17 @@ LIMITS: Final = {
     "ATTACHMENT_MAX_BYTES": "plain bytes of one attachment; a hub may allow less",
     "PENDING_BYTES": "frames that one side holds to be written (not visible on the wire)",
     "PENDING_BULK_FRAMES": "chunks likewise",
+    "CHECKPOINT_BYTES": "an encoded checkpoint",
+    "SIGNATURE_BYTES": "of Ed25519",
+    "PROOF_HASHES": "in one consistency proof",
+    "AUDIT_KEYS": "changes of the audit key in one CHECKPOINT",
     "MAILBOXES": "of one facility",
     "TITLE_CHARS": "titles and specialties",
+    "FACILITY_KIND_CHARS": "what a facility is",
+    "WILAYA_MAX": "number of a province",
     "STATEMENT_BYTES": "a signed statement",
+    "TRUST_BYTES": "a signed change of the network's keys",
+    "TRUST_CHANGES": "such changes in one frame",
     "ENTRY_BYTES": "of entries in one DIRECTORY, unless it has only one",
 }
 
@@ -150,9 +165,10 @@ def _frame(kind: type) -> str:
 def value_tables() -> str:
     """Every array that stands inside a frame, a payload or a sealed message."""
     kinds: list[type] = [
-        f.Hello, f.Welcome, f.Submission, f.Refusal, f.Delivery, f.Taking, f.ReceiptItem, f.Event,
-        f.DirectoryEntry, f.Mailbox, e.Envelope, e.AttachmentRef, e.Content, e.NamedFile, e.SealedMessage,
-        e.Wrap, e.Receipt, e.SignedReceipt, joincode.JoinCode,
+        payloads.Hello, payloads.Welcome,
+        f.AgainItem, f.Submission, f.Refusal, f.Delivery, f.Taking, f.ReceiptItem,
+        f.Event, DirectoryEntry, Mailbox, e.Envelope, e.AttachmentRef, e.Content, e.NamedFile,
+        e.SealedMessage, e.Wrap, e.Receipt, e.SignedReceipt, joincode.JoinCode,
     ]  # fmt: skip
     parts = []
     for kind in kinds:
@@ -188,13 +204,18 @@ def _type(info: Any) -> str:  # noqa: PLR0911 - one line a kind
         return "int: " + ", ".join(f"{one.value} {one.name}" for one in info.cls)
     if isinstance(info, inspect.BytesType):
         return "bin" + _length(info, "bytes")
+    if isinstance(info, inspect.Metadata):
+        return _type(info.type) + _matching((info.extra_json_schema or {})["pattern"])
     if isinstance(info, inspect.StrType):
-        pattern = f" matching `{info.pattern[1:-2]}`" if info.pattern else ""
-        return "str" + _length(info, "characters") + pattern
+        return "str" + _length(info, "characters") + (_matching(info.pattern) if info.pattern else "")
     if isinstance(info, inspect.VarTupleType):
         return "array" + _length(info, "elements") + " of " + _type(info.item_type)
     assert isinstance(info, inspect.StructType)
     return f"[{info.cls.__name__}](#{info.cls.__name__.lower()})"
+
+
+def _matching(pattern: str) -> str:
+    return f" matching `{pattern[1:-2]}`"
 
 
 def _length(info: Any, unit: str) -> str:

@@ -14,6 +14,7 @@ from typing import Final
 from crypto import primitives
 from crypto.keys import LinkPrivateKey
 from protocols.link import frames as f
+from protocols.link import payloads
 from protocols.link.errors import LocalError
 from protocols.link.joincode import join_psk
 from protocols.link.session import HelloReceived, LinkEvent, LinkSession
@@ -26,7 +27,7 @@ HUB_KEY: Final = LinkPrivateKey(bytes(range(1, 33)))
 NODE_KEY: Final = LinkPrivateKey(bytes(range(33, 65)))
 INVITATION: Final = bytes(range(16))
 PSK: Final = join_psk(INVITATION, bytes(32))
-WELCOME: Final = f.Welcome("hub 1", NOW_MS, 8, 1 << 30, 5)
+WELCOME: Final = payloads.Welcome("hub 1", NOW_MS, 8, 1 << 30, 5)
 WINDOW: Final = 8
 
 
@@ -64,7 +65,7 @@ def make_node(
             static=NODE_KEY,
             hub_key=hub_key.public,
             hub_name=hub_name,
-            hello=f.Hello("node 1", NOW_MS, deliver_window, INVITATION if joining else b""),
+            hello=payloads.Hello("node 1", NOW_MS, deliver_window, INVITATION if joining else b""),
             now_ms=lambda: NOW_MS,
             psk=psk if joining else None,
         )

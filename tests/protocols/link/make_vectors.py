@@ -13,11 +13,14 @@ from typing import Any, Final
 import msgspec
 from nacl import bindings
 
-from crypto import filestream, identity, primitives, sealing
+from crypto import filestream, identity, primitives, sealing, trust
+from crypto.fingerprint import WORDS, in_words, node_fingerprint
 from crypto.keys import LinkPrivateKey, SealingPrivateKey, SealingPublicKey, SigningPrivateKey
 from crypto.noise import CipherState, Handshake, Pattern
+from crypto.trust import Subject, TrustChange
+from protocols.audit import succession
 from protocols.link import frames as f
-from protocols.link import opening
+from protocols.link import opening, payloads
 from protocols.link.envelope import (
     AttachmentRef,
     Content,
@@ -34,6 +37,8 @@ from protocols.link.envelope import (
 from protocols.link.joincode import JoinCode, encode_joincode, join_proof, join_psk
 from tests.protocols.link.samples import SAMPLES
 
+SEED_LINK: Final = bytes(range(128, 160))
+SEED_AUTHORITY: Final = bytes(range(160, 192))
 PATH: Final = Path(__file__).parents[3] / "docs" / "vectors" / "link-v1.json"
 HUB_NAME: Final = "wasl-dz"
 NOW_MS: Final = 1_790_000_000_000
@@ -61,8 +66,8 @@ ATTACHMENT_ID: Final = bytes.fromhex("0badcafe0badcafe0badcafe0badcafe")
 INVITATION: Final = bytes(range(16))
 SECRET: Final = _raw(0x71)
 
-HELLO: Final = f.Hello("wasl-node/0.1.0", NOW_MS, 512)
-WELCOME: Final = f.Welcome("wasl-hub/0.1.0", NOW_MS + 5, 512, 1 << 36, 7)
+HELLO: Final = payloads.Hello("wasl-node/0.1.0", NOW_MS, 512)
+WELCOME: Final = payloads.Welcome("wasl-hub/0.1.0", NOW_MS + 5, 512, 1 << 36, 7)
 
 
 def plain(value: Any) -> Any:
@@ -94,23 +99,23 @@ def handshake(pattern: Pattern) -> tuple[Vectors, Handshake, Handshake]:
         pattern, prologue=prologue, static=NODE, remote_static=HUB.public, psk=psk, ephemeral=NODE_EPHEMERAL
     )
     hub = Handshake.responder(pattern, prologue=prologue, static=HUB, psk=psk, ephemeral=HUB_EPHEMERAL)
-    first = node.write_message(f.encode_payload(hello))
-    assert hub.read_message(first) == f.encode_payload(hello)
-    second = hub.write_message(f.encode_payload(WELCOME))
-    assert node.read_message(second) == f.encode_payload(WELCOME)
+    first = node.write_message(payloads.encode_payload(hello))
+    assert hub.read_message(first) == payloads.encode_payload(hello)
+    second = hub.write_message(payloads.encode_payload(WELCOME))
+    assert node.read_message(second) == payloads.encode_payload(WELCOME)
     vectors = {
         "protocol": pattern.value.decode(),
         "hub_name": HUB_NAME,
         "prologue": prologue.hex(),
         "psk": None if psk is None else psk.hex(),
         "hello": plain(hello),
-        "hello_payload": f.encode_payload(hello).hex(),
+        "hello_payload": payloads.encode_payload(hello).hex(),
         "message_1": first.hex(),
         "mac1_key": opening.mac1_key(HUB.public).hex(),
         "mac1": opening.first_packet(pattern, HUB.public, first)[-opening.MAC1_BYTES :].hex(),
         "first_packet": opening.first_packet(pattern, HUB.public, first).hex(),
         "welcome": plain(WELCOME),
-        "welcome_payload": f.encode_payload(WELCOME).hex(),
+        "welcome_payload": payloads.encode_payload(WELCOME).hex(),
         "message_2": second.hex(),
         "second_packet": (len(second).to_bytes(2, "big") + second).hex(),
         "handshake_hash": node.handshake_hash.hex(),
@@ -284,6 +289,19 @@ def statements() -> list[Vectors]:
     ]
 
 
+def key_changes() -> list[Vectors]:
+    """Return a chain of changes of the network's own keys, and of the audit log's."""
+    link, authority, audit = LinkPrivateKey(SEED_LINK), SigningPrivateKey(SEED_AUTHORITY), AUTHORITY
+    changes = (
+        (AUTHORITY, TrustChange(HUB_NAME, 1, Subject.LINK, bytes(link.public), NOW_MS)),
+        (AUTHORITY, TrustChange(HUB_NAME, 2, Subject.AUTHORITY, bytes(authority.public), NOW_MS)),
+        (authority, TrustChange(HUB_NAME, 3, Subject.RETIRED, bytes(AUTHORITY.public), NOW_MS)),
+    )
+    chain = [{"type": one.subject.name, "change": trust.issue(key, one).hex()} for key, one in changes]
+    named = succession.issue(audit, authority.public, origin=HUB_NAME, at_ms=NOW_MS)
+    return [*chain, {"type": "audit key", "change": named.hex()}]
+
+
 def joining() -> Vectors:
     """Return a join code with what follows from it."""
     code = JoinCode(
@@ -303,6 +321,12 @@ def joining() -> Vectors:
         "proof_text": proof.hex(),
         "proof": RECIPIENT.sign(proof).hex(),
     }
+
+
+def fingerprint() -> Vectors:
+    """Return what people compare of the joining node's keys."""
+    found = node_fingerprint(NODE.public, RECIPIENT.public, RECIPIENT_SEALING.public)
+    return {"bytes": found.hex(), "words": in_words(found), "list": " ".join(WORDS)}
 
 
 def frames() -> list[Vectors]:
@@ -331,7 +355,9 @@ def make() -> Vectors:
         "message": message(),
         "receipt": receipt(),
         "statements": statements(),
+        "key_changes": key_changes(),
         "join_code": joining(),
+        "fingerprint": fingerprint(),
     }
 
 

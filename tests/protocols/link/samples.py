@@ -13,19 +13,20 @@ import msgspec
 from hypothesis import strategies as st
 
 from protocols.link import frames as f
+from protocols.link.entries import DirectoryEntry, Mailbox
 from protocols.link.envelope import AttachmentRef, Envelope, Priority, State
 
 ID: Final = bytes(range(16))
 D32: Final = bytes(range(32))
 LABO: Final = "labo@chu-oran"
 FRAME_TYPES: Final[tuple[type, ...]] = get_args(f.AnyFrame)
-_ENTRY: Final = f.DirectoryEntry(
+_ENTRY: Final = DirectoryEntry(
     version=3,
     name="chu-oran",
     title="CHU d'Oran",
     active=True,
     statements=(b"statement",),
-    mailboxes=(f.Mailbox("labo"),),
+    mailboxes=(Mailbox("labo"),),
 )
 
 SAMPLES: Final[tuple[f.AnyFrame, ...]] = (
@@ -36,6 +37,9 @@ SAMPLES: Final[tuple[f.AnyFrame, ...]] = (
     f.End(f.Goodbye.DONE, "bye", 3),
     f.Join(D32, D32, bytes(64)),
     f.Joined("chu-oran", b"credential", _ENTRY),
+    f.Renew(D32, D32, D32, bytes(64), bytes(64)),
+    f.Renewed(b"credential"),
+    f.Again((f.AgainItem(ID, (LABO,)),)),
     f.Submit((f.Submission(b"sealed", 12),)),
     f.Accepted((ID,)),
     f.Refused((f.Refusal(ID, "no-file", "why"),)),
@@ -54,6 +58,8 @@ SAMPLES: Final[tuple[f.AnyFrame, ...]] = (
     f.FileRefused(ID, "try-later", "why", 1_000),
     f.DirectoryWanted(2),
     f.Directory((_ENTRY,), complete=True),
+    f.Checkpoint(b"checkpoint", (D32,)),
+    f.Witnessed(b"checkpoint", 1, bytes(64)),
 )
 
 SAMPLE: Final[dict[type, Any]] = {type(frame): frame for frame in SAMPLES}
@@ -93,6 +99,8 @@ def _of(info: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - one line a kind
         least = info.min_length or 0
         most = MOST_BYTES if info.max_length is None else min(info.max_length, MOST_BYTES)
         return st.binary(min_size=least, max_size=max(least, most))
+    if isinstance(info, inspect.Metadata):
+        return _PATTERNED[info.extra_json_schema["pattern"]]  # type: ignore[index]  # nothing else has any
     if isinstance(info, inspect.StrType):
         return _texts(info)
     if isinstance(info, inspect.VarTupleType):

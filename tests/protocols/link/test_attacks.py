@@ -11,7 +11,7 @@ import pytest
 from crypto.keys import LinkPrivateKey
 from crypto.noise import Handshake, Pattern
 from protocols.link import frames as f
-from protocols.link import opening
+from protocols.link import opening, payloads
 from protocols.link.errors import RemoteError
 from protocols.link.session import Broken, HelloReceived, LinkEvent, LinkSession, Opened
 from protocols.link.states import Phase, Role
@@ -141,7 +141,11 @@ def test_a_replayed_welcome_is_refused() -> None:
     ends = conversation()
     answer = next(entry for entry in ends.log[Role.NODE] if isinstance(entry, bytes))
     node = LinkSession.node(
-        static=OTHER_KEY, hub_key=HUB_KEY.public, hub_name="hub", hello=f.Hello("n", 0, 1), now_ms=lambda: 0
+        static=OTHER_KEY,
+        hub_key=HUB_KEY.public,
+        hub_name="hub",
+        hello=payloads.Hello("n", 0, 1),
+        now_ms=lambda: 0,
     )
     (event,) = node.receive(answer)
     assert isinstance(event, Broken)
@@ -170,7 +174,7 @@ def test_a_hub_that_does_not_hold_the_key_cannot_answer() -> None:
     node = make_node()
     packet = node.data_to_send()
     impostor = make_hub(key=OTHER_KEY)
-    impostor._mac1_key = opening.mac1_key(HUB_KEY.public)
+    impostor._statics[0].mac1_key = opening.mac1_key(HUB_KEY.public)
     (event,) = impostor.receive(packet)
     assert isinstance(event, Broken)
     assert event.code == "not-authentic"
@@ -213,11 +217,13 @@ def test_mac1_covers_every_byte() -> None:
     packet = make_node().data_to_send()
     key = opening.mac1_key(HUB_KEY.public)
     preamble = opening.read_preamble(packet[: opening.PREAMBLE_BYTES])
-    assert opening.read_first_packet(packet, preamble, key) == packet[8:-16]
+    other = opening.mac1_key(OTHER_KEY.public)
+    assert opening.read_first_packet(packet, preamble, key) == (0, packet[8:-16])
+    assert opening.read_first_packet(packet, preamble, other, key) == (1, packet[8:-16])
     for at in range(opening.PREAMBLE_BYTES, len(packet)):
         changed = packet[:at] + bytes((packet[at] ^ 1,)) + packet[at + 1 :]
         with pytest.raises(RemoteError, match="mac1"):
-            opening.read_first_packet(changed, preamble, key)
+            opening.read_first_packet(changed, preamble, other, key)
 
 
 def test_a_psk_of_another_invitation_joins_nobody() -> None:

@@ -63,7 +63,9 @@ def test_every_reason_code_is_listed_and_no_other() -> None:
     section = TEXT.split("## 13. Reason codes")[1].split("\n## ")[0]
     listed = set(re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE))
     by_expression = {"no-room", "try-later", "id-conflict", "expired"}  # chosen where no call names them
-    assert codes - listed == set()
+    by_expression |= {"renewal-early", "renewal-refused"}  # named in hub.directory.renewal
+    kept_only = {"session-failed"}  # in a facility's history at the hub, never on the wire
+    assert codes - listed - kept_only == set()
     assert listed - codes - by_expression == set()
 
 

@@ -109,6 +109,6 @@ def _numbered(frame: f.AnyFrame, number: int, answered: int) -> f.AnyFrame:
         if hasattr(frame, name):
             return replace(frame, **{name: (replace(getattr(frame, name)[0], sequence=number % 16),)})
     for name in ("events", "items"):
-        if hasattr(frame, name):
+        if hasattr(frame, name) and hasattr(getattr(frame, name)[0], "sequence"):
             return replace(frame, **{name: (replace(getattr(frame, name)[0], sequence=number),)})
     return replace(frame, up_to=answered) if hasattr(frame, "up_to") else frame

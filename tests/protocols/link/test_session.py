@@ -1,4 +1,4 @@
-"""A whole conversation, both ends at once: opening, talking, changing keys, goodbye."""
+"""A whole conversation, both ends at once: opening, changing keys, goodbye."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from protocols.link import frames as f
-from protocols.link import limits, opening
+from protocols.link import limits, opening, payloads
 from protocols.link.errors import LocalError
 from protocols.link.session import Broken, HelloReceived, LinkEvent, LinkSession, Opened, PeerLeft
 from protocols.link.states import Phase, Role
@@ -45,7 +45,7 @@ def test_an_enrolled_node_is_let_in() -> None:
     hello, is_open = ends.at_hub
     assert isinstance(hello, HelloReceived)
     assert (hello.key, hello.joining) == (NODE_KEY.public, False)
-    assert hello.hello == f.Hello("node 1", NOW_MS, 8)
+    assert hello.hello == payloads.Hello("node 1", NOW_MS, 8)
     assert is_open == Opened(None)
     assert ends.at_node == [Opened(WELCOME)]
     assert ends.node.open
@@ -99,7 +99,7 @@ def test_an_answer_must_fit_the_hello(joining: bool) -> None:
     answer = hub.welcome if joining else partial(hub.welcome_to_join, psk=PSK)
     with pytest.raises(LocalError, match="no answer to a HELLO"):
         answer(WELCOME)
-    welcome(hub, HelloReceived(NODE_KEY.public, f.Hello("", 0, 1), joining))
+    welcome(hub, HelloReceived(NODE_KEY.public, payloads.Hello("", 0, 1), joining))
 
 
 def test_there_is_one_answer_and_only_to_a_hello() -> None:
@@ -154,7 +154,7 @@ def test_the_first_packet_has_a_bound() -> None:
 def test_the_longest_hello_passes() -> None:
     """The bound on the packet leaves room for the longest payload that the bound on HELLO allows."""
     node = make_node()
-    longest = f.encode_payload(f.Hello("ش" * 40, 1 << 53, limits.WINDOW_MAX, INVITATION))
+    longest = payloads.encode_payload(payloads.Hello("ش" * 40, 1 << 53, limits.WINDOW_MAX, INVITATION))
     assert len(longest) < limits.HELLO_BYTES
     assert opening.HELLO_PACKET_BYTES - 96 == limits.HELLO_BYTES
     assert len(feed(make_hub(), node.data_to_send())) == 1
@@ -165,118 +165,6 @@ def test_the_answer_to_hello_has_a_bound() -> None:
     assert node.receive(opening.WELCOME_PACKET_BYTES.to_bytes(2, "big")) == []
     node = make_node()
     assert broken(node.receive((opening.WELCOME_PACKET_BYTES + 1).to_bytes(2, "big"))).code == "too-large"
-
-
-# ── talking ────────────────────────────────────────────────────────────────────────────────
-
-
-def test_frames_go_both_ways_many_to_a_record() -> None:
-    ends = opened()
-    pings = [f.DirectoryWanted(number) for number in range(100)]
-    for frame in pings:
-        ends.node.send(frame)
-    data = ends.node.data_to_send()
-    assert len(data) == 2 + limits.TAG_BYTES + sum(len(f.encode_frame(frame)) for frame in pings)
-    assert feed(ends.hub, data) == pings
-    ends.hub.send(SAMPLE[f.Stored])
-    ends.pump()
-    assert ends.heard() == ([SAMPLE[f.Stored]], [])
-
-
-def test_a_full_record_is_exactly_the_bound() -> None:
-    ends = opened()
-    overhead = len(f.encode_frame(f.Chunk(ID, 0, bytes(60_000)))) - 60_000
-    whole = f.Chunk(ID, 0, bytes(limits.RECORD_PLAIN_BYTES - overhead))
-    ends.node.send(whole)
-    data = ends.node.data_to_send(1)
-    assert len(data) == 2 + limits.RECORD_BYTES
-    assert feed(ends.hub, data, piece=40_000) == [whole]
-
-
-def test_frames_that_do_not_fit_one_record_go_into_the_next() -> None:
-    ends = opened()
-    blob = bytes(limits.MESSAGE_BYTES)
-    frames = [f.Submit((f.Submission(blob, number),)) for number in range(3)]
-    for frame in frames:
-        ends.node.send(frame)
-    assert feed(ends.hub, ends.node.data_to_send()) == frames
-
-
-def test_ping_is_answered_by_the_session_itself() -> None:
-    ends = opened()
-    ends.node.send(f.Ping(77))
-    ends.pump()
-    assert ends.heard() == ([f.Pong(77, NOW_MS)], [])
-
-
-def test_a_flood_of_pings_is_answered_within_bounds() -> None:
-    """A peer that asks and never reads makes the other hold one record's worth of answers, not more."""
-    ends = opened()
-    for _ in range(20):
-        for number in range(1_000):
-            ends.node.send(f.Ping(number))
-        feed(ends.hub, ends.node.data_to_send())
-    assert limits.RECORD_BYTES <= ends.hub.pending_bytes < limits.RECORD_BYTES + 100
-    ends.pump()
-    assert 0 < len(ends.heard()[0]) < 10_000
-
-
-def test_urgent_frames_overtake_chunks() -> None:
-    """A 2 GB scan never delays an order: chunks wait in a lane of their own."""
-    ends = opened()
-    for index in range(4):
-        ends.node.send(f.Chunk(ID, index, b"scan"))
-    ends.node.send(SAMPLE[f.Submit])
-    assert feed(ends.hub, ends.node.data_to_send()) == [SAMPLE[f.Submit]]
-    assert feed(ends.hub, ends.node.data_to_send(1)) == [f.Chunk(ID, 0, b"scan")]
-    ends.node.send(f.Ping(1))
-    ends.node.send(SAMPLE[f.Offer])
-    heard = feed(ends.hub, ends.node.data_to_send(2))
-    assert heard == [SAMPLE[f.Offer], f.Chunk(ID, 1, b"scan"), f.Chunk(ID, 2, b"scan")]
-
-
-def test_chunks_wait_in_bounded_number() -> None:
-    ends = opened()
-    for index in range(limits.PENDING_BULK_FRAMES):
-        assert ends.node.bulk_room == limits.PENDING_BULK_FRAMES - index
-        ends.node.send(f.Chunk(ID, index, b"x"))
-    with pytest.raises(LocalError, match="chunks wait"):
-        ends.node.send(f.Chunk(ID, 99, b"x"))
-    assert len(feed(ends.hub, ends.node.data_to_send(100))) == limits.PENDING_BULK_FRAMES
-    assert ends.node.bulk_room == limits.PENDING_BULK_FRAMES
-
-
-def test_frames_wait_in_bounded_volume() -> None:
-    """What is refused for want of room uses no credit either."""
-    ends = opened(window=limits.WINDOW_MAX)
-    ends.hub.data_to_send()
-    big = bytes(60_000)
-    sent = limits.PENDING_BYTES // 60_100
-    for sequence in range(sent):
-        ends.hub.send(f.Deliver((f.Delivery(sequence, "a@b", 1, big),)))
-    with pytest.raises(LocalError, match="bytes wait already"):
-        ends.hub.send(f.Deliver((f.Delivery(sent, "a@b", 1, big),)))
-    assert limits.PENDING_BYTES - 61_000 < ends.hub.pending_bytes <= limits.PENDING_BYTES
-    assert ends.hub.window_left == limits.DELIVER_WINDOW - sent, "a hub uses no more of a window"
-    ends.hub.end(f.End(f.Goodbye.RESTARTING))
-    ends.pump()
-    at_node, _ = ends.heard()
-    assert len(at_node) == sent + 1
-    assert isinstance(at_node[-1], PeerLeft)
-
-
-def test_a_frame_too_large_uses_no_credit() -> None:
-    ends = opened()
-    with pytest.raises(LocalError, match="a frame holds"):
-        ends.node.send(f.Submit((f.Submission(bytes(66_000), 0),)))
-    assert ends.node.window_left == 8
-
-
-@pytest.mark.parametrize("frame", [f.Ready(), f.Rekey(), f.End(f.Goodbye.DONE)])
-def test_what_the_session_says_itself_is_not_the_owners_to_send(frame: f.AnyFrame) -> None:
-    for session in (opened().node, opened().hub):
-        with pytest.raises(LocalError, match="to send"):
-            session.send(frame)
 
 
 # ── changing keys ──────────────────────────────────────────────────────────────────────────
@@ -488,7 +376,7 @@ def test_two_handshakes_share_no_keys() -> None:
             static=NODE_KEY,
             hub_key=HUB_KEY.public,
             hub_name="hub",
-            hello=f.Hello("n", 0, 1),
+            hello=payloads.Hello("n", 0, 1),
             now_ms=lambda: 0,
         ).data_to_send()
         for _ in range(2)

@@ -127,12 +127,12 @@ def test_every_frame_in_every_phase_is_heard_dropped_or_a_fault(role: Role, phas
 
 
 NODE_SAYS = {
-    f.Submit, f.Resume, f.Taken, f.Receipts, f.EventsTaken, f.Offer, f.Want, f.Chunk, f.DirectoryWanted,
-    f.Ping, f.Pong,
+    f.Again, f.Submit, f.Resume, f.Taken, f.Receipts, f.EventsTaken, f.Offer, f.Want, f.Chunk,
+    f.DirectoryWanted, f.Renew, f.Witnessed, f.Ping, f.Pong,
 }  # fmt: skip
 HUB_SAYS = {
     f.Accepted, f.Refused, f.Busy, f.Deliver, f.ReceiptsStored, f.Events, f.Want, f.Chunk, f.Stored,
-    f.FileRefused, f.Directory, f.Ping, f.Pong,
+    f.FileRefused, f.Directory, f.Renewed, f.Checkpoint, f.Ping, f.Pong,
 }  # fmt: skip
 SAYS = {
     (Role.NODE, Phase.OPEN): NODE_SAYS,
@@ -175,4 +175,4 @@ def test_only_a_hub_that_decides_answers_hello(role: Role, phase: Phase, answer:
 def test_the_roles_begin_where_they_should() -> None:
     assert make_node().phase is Phase.AWAITING_WELCOME
     assert make_hub().phase is Phase.AWAITING_HELLO
-    assert NODE_KEY.public != make_hub()._static
+    assert NODE_KEY.public not in [static.key.public for static in make_hub()._statics]

@@ -7,8 +7,11 @@ import json
 import pytest
 
 from crypto import identity, sealing
-from crypto.keys import SigningPublicKey
+from crypto.keys import LinkPublicKey, SigningPublicKey
+from crypto.trust import Anchors
+from protocols.audit import succession
 from protocols.link import frames as f
+from protocols.link import payloads
 from protocols.link.envelope import State, decode_envelope, decode_message, decode_receipt
 from protocols.link.joincode import decode_joincode
 from protocols.link.session import HelloReceived, LinkSession, Opened, PeerLeft
@@ -32,7 +35,7 @@ def test_the_real_session_says_the_same_bytes(name: str, monkeypatch: pytest.Mon
     vector = VECTORS[name]
     psk = None if vector["psk"] is None else raw(vector["psk"])
     monkeypatch.setattr("crypto.noise.LinkPrivateKey.generate", lambda: NODE_EPHEMERAL)
-    hello = f.decode_hello(raw(vector["hello_payload"]))
+    hello = payloads.decode_hello(raw(vector["hello_payload"]))
     node = LinkSession.node(
         static=NODE, hub_key=HUB.public, hub_name=HUB_NAME, hello=hello, now_ms=lambda: NOW_MS, psk=psk
     )
@@ -42,7 +45,7 @@ def test_the_real_session_says_the_same_bytes(name: str, monkeypatch: pytest.Mon
     hub = LinkSession.hub(static=HUB, hub_name=HUB_NAME, now_ms=lambda: NOW_MS, submit_window=512)
     (event,) = hub.receive(raw(vector["first_packet"]))
     assert event == HelloReceived(NODE.public, hello, psk is not None)
-    welcome = f.decode_welcome(raw(vector["welcome_payload"]))
+    welcome = payloads.decode_welcome(raw(vector["welcome_payload"]))
     if psk is None:
         hub.welcome(welcome)
     else:
@@ -54,14 +57,14 @@ def test_the_real_session_says_the_same_bytes(name: str, monkeypatch: pytest.Mon
 def test_the_real_session_reads_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
     vector = VECTORS["handshake_ik"]
     monkeypatch.setattr("crypto.noise.LinkPrivateKey.generate", lambda: NODE_EPHEMERAL)
-    hello = f.decode_hello(raw(vector["hello_payload"]))
+    hello = payloads.decode_hello(raw(vector["hello_payload"]))
     node = LinkSession.node(
         static=NODE, hub_key=HUB.public, hub_name=HUB_NAME, hello=hello, now_ms=lambda: NOW_MS
     )
     monkeypatch.setattr("crypto.noise.LinkPrivateKey.generate", lambda: HUB_EPHEMERAL)
     hub = LinkSession.hub(static=HUB, hub_name=HUB_NAME, now_ms=lambda: NOW_MS, submit_window=512)
     hub.receive(raw(vector["first_packet"]))
-    hub.welcome(f.decode_welcome(raw(vector["welcome_payload"])))
+    hub.welcome(payloads.decode_welcome(raw(vector["welcome_payload"])))
     node.receive(raw(vector["second_packet"]))
     records = [raw(record["record"]) for record in VECTORS["records_ik"]]
     assert hub.receive(records[0]) == [Opened(None), f.DirectoryWanted(7)]
@@ -97,6 +100,16 @@ def test_the_statements_verify() -> None:
     authority = SigningPublicKey(raw(VECTORS["keys"]["authority"]["public"]))
     kinds = [type(identity.verify(raw(one["statement"]), authority)) for one in VECTORS["statements"]]
     assert kinds == [identity.Credential, identity.Revocation, identity.Group]
+
+
+def test_the_changes_of_keys_are_followed() -> None:
+    hub, authority = (raw(VECTORS["keys"][name]["public"]) for name in ("hub", "authority"))
+    now = Anchors("wasl-dz", 0, LinkPublicKey(hub), SigningPublicKey(authority))
+    *chain, audit = [raw(one["change"]) for one in VECTORS["key_changes"]]
+    for blob in chain:
+        now = now.follow(blob)
+    assert (now.serial, now.before, now.retired) == (3, (), (SigningPublicKey(authority),))
+    assert succession.follow(SigningPublicKey(authority), [audit], "wasl-dz")[-1] == now.authority
 
 
 def test_the_join_code_reads() -> None:

@@ -2,42 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from nodes.gateways.api import bounds
-from nodes.gateways.api.problems import MEDIA_TYPE, Problem
-from nodes.gateways.api.routes import Route, Stream
+from runtime.web.problems import MEDIA_TYPE, Problem
+from runtime.web.routes import JSON, Media, Route
 
-COMMON: Final = (400, 401, 405, 421, 422, 500, 503)
-"""What any route may answer with."""
-_VERSION: Final = "1.0"
 _REFERENCE: Final = "#/components/schemas/{name}"
-_JSON: Final = "application/json"
-_BYTES: Final = "application/octet-stream"
 
 
-def document(routes: Sequence[Route]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a document says beside its routes.
+
+    ``parts``: the schema of each part of a path, by its name. ``common``: statuses that any route may answer.
+    """
+
+    title: str
+    version: str
+    parts: Mapping[str, Mapping[str, object]]
+    common: tuple[int, ...]
+    text: str = ""
+
+
+def document(routes: Sequence[Route], plan: Plan) -> dict[str, Any]:
     """Return the document as plain values."""
-    named: set[type] = {Problem}
-    for route in routes:
-        bodies = [route.body, *route.answers.values()]
-        named |= {one for one in bodies if one is not None and one is not Stream}
+    bodies = [kind for route in routes for kind in (route.body, *route.answers.values())]
+    named: set[type[Struct]] = {Problem, *(kind for kind in bodies if isinstance(kind, type))}
     queries = [route.query for route in routes if route.query is not None]
     kinds = sorted(named, key=lambda kind: kind.__name__)
     _, components = msgspec.json.schema_components([*kinds, *queries], ref_template=_REFERENCE)
     paths: dict[str, Any] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, components)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, plan, components)
     for query in queries:
         components.pop(query.__name__, None)
+    info = {"title": plan.title, "version": plan.version}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Wasl node: local API", "version": _VERSION},
+        "info": {**info, "description": plan.text} if plan.text else info,
         "security": [{"token": []}],
         "paths": paths,
         "components": {
@@ -47,18 +55,19 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
     }
 
 
-def _operation(route: Route, components: dict[str, Any]) -> dict[str, Any]:
+def _operation(route: Route, plan: Plan, components: dict[str, Any]) -> dict[str, Any]:
     responses = {
         str(status): {"description": HTTPStatus(status).phrase, "content": _content(kind)}
         for status, kind in route.answers.items()
     }
     problem = {MEDIA_TYPE: {"schema": {"$ref": _REFERENCE.format(name=Problem.__name__)}}}
-    for status in sorted({*COMMON, *route.problems}):
+    for status in sorted({*plan.common, *route.problems}):
         responses[str(status)] = {"description": HTTPStatus(status).phrase, "content": problem}
+    in_path = [{"name": n, "in": "path", "required": True, "schema": plan.parts[n]} for n in route.parameters]
     operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
-        "parameters": [_in_path(name) for name in route.parameters] + _in_query(route.query, components),
+        "parameters": in_path + _in_query(route.query, components) + route.headers,
         "responses": responses,
     }
     if route.body is not None:
@@ -66,17 +75,10 @@ def _operation(route: Route, components: dict[str, Any]) -> dict[str, Any]:
     return operation
 
 
-def _content(kind: type) -> dict[str, Any]:
-    if kind is Stream:
-        return {_BYTES: {}}
-    return {_JSON: {"schema": {"$ref": _REFERENCE.format(name=kind.__name__)}}}
-
-
-def _in_path(name: str) -> dict[str, Any]:
-    uuid = {"type": "string", "format": "uuid"}
-    number = {"type": "integer", "minimum": 1, "maximum": bounds.LISTED}
-    schema = uuid if name == "id" else number
-    return {"name": name, "in": "path", "required": True, "schema": schema}
+def _content(kind: type[Struct] | Media) -> dict[str, Any]:
+    if isinstance(kind, Media):
+        return {name: {} for name in kind.types}
+    return {JSON: {"schema": {"$ref": _REFERENCE.format(name=kind.__name__)}}}
 
 
 def _in_query(query: type[Struct] | None, components: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""What watches Wasl: rules and dashboards. ``python -m monitoring.dashboards`` writes the latter."""

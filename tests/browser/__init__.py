@@ -1,0 +1,1 @@
+"""Pages in a real Chromium, served by the real process on a hub with made data."""

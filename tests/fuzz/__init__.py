@@ -1,0 +1,1 @@
+"""Every parser of foreign bytes, under bytes that nobody should send."""

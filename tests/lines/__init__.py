@@ -1,0 +1,1 @@
+"""Bad lines, stopped processes, wrong clocks and full disks, under real daemons."""

@@ -1,0 +1,609 @@
+"""Composing: what is written arrives as a correct message, once, and belongs to who wrote it."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from lxml import etree
+from sqlalchemy import insert, select
+
+from crypto.primitives import blake2b
+from nodes.desk import audit, catching, departments, people
+from nodes.desk.audit import Wanted
+from nodes.desk.compose import bounds, receiving, sending, service
+from nodes.desk.compose.tables import drafts
+from nodes.desk.roles import Role
+from nodes.desk.tables import sent as sent_table
+from nodes.link.ids import id_text
+from nodes.link.tables import inbox_files
+from protocols.cda.validate import validate
+from protocols.hl7.composing.references import references_of
+from protocols.hl7.er7 import Message
+from protocols.link.envelope import Priority
+from tests.nodes.desk.composing import (
+    CONTENT,
+    PATIENT,
+    RECIPIENT,
+    Uploading,
+    begun,
+    filled,
+    sent,
+    shown,
+    written,
+)
+from tests.nodes.desk.desks import Browser, Ward, open_ward
+
+ORDER = {"kind": "order", "examinations": "2345-7 Glucose\nGroupage ABO", "text": ""}
+RESULT = {
+    "kind": "result", "text": "", "row-0-name": "2823-3 Potassium", "row-0-value": "5.9",
+    "row-0-unit": "mmol/L", "row-0-normal": "3.5-5.1", "row-0-flag": "H",
+    "row-1-name": "", "row-1-value": "", "row-1-unit": "", "row-1-normal": "", "row-1-flag": "",
+}  # fmt: skip
+
+NOTHING = {name: "" if name.startswith("row") else value for name, value in RESULT.items()}
+SOMETHING = {"confirmed": "1", "name": "a", "size": "1"}
+
+
+@pytest.fixture
+def ward(tmp_path: Path) -> Iterator[Ward]:
+    with open_ward(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def writer(ward: Ward) -> Browser:
+    return ward.browser(Role.CLINICIAN)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
+    """Yield a ward for tests that leave nothing but drafts and sent messages."""
+    with open_ward(tmp_path_factory.mktemp("shared")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def other(shared: Ward) -> Browser:
+    return shared.browser(Role.CLINICIAN)
+
+
+def only_message(ward: Ward) -> tuple[Any, Message]:
+    (one,) = ward.station.sent()
+    return one, Message(ward.station.body_of(one.id))
+
+
+def test_a_patient_file_goes_out_as_a_document(ward: Ward, writer: Browser) -> None:
+    draft = written(writer)
+    page = writer.get(f"/compose/{draft}/check").text
+    for each in (
+        "أمينة بن يوسف",
+        "1988-02-29",
+        "109880123456789012",
+        "cardio@chu-oran",
+        "TA 15/9 | pouls 92.",
+    ):
+        assert each in page
+    assert sent(writer, draft).location == f"/compose/{draft}/sent"
+    one, message = only_message(ward)
+    assert (one.sender, one.kind, one.priority, one.patient, one.key, one.subject) == (
+        "urgences@chu-alger", "MDM^T02", Priority.STAT, PATIENT["national"], draft, CONTENT["subject"],
+    )  # fmt: skip
+    assert [each.recipient for each in one.recipients] == ["cardio@chu-oran"]
+    assert [message.get(f"MSH-{n}") for n in (3, 4, 5, 6)] == ["urgences", "chu-alger", "cardio", "chu-oran"]
+    assert references_of(message).own == draft
+    assert message.get("TXA-9.2") == "Dr Clinician"
+    root = etree.fromstring(base64.b64decode(message.get("OBX-5.5")))
+    assert validate(root) == ()
+    assert "TA 15/9 | pouls 92." in str(etree.tostring(root, encoding="unicode", method="text"))
+    panel = writer.get(f"/compose/{draft}/sent").text
+    assert f'<bdi class="id">{id_text(one.id)}</bdi>' in panel
+    assert draft not in panel.partition('class="panel"')[2], "one message has one reference"
+    assert f"/s/{id_text(one.id)}" in panel
+    for known in (id_text(one.id), id_text(one.id).upper(), draft):
+        assert f"/s/{id_text(one.id)}" in writer.get(f"/d/urgences/sent?q={known}").text
+    assert f"/s/{id_text(one.id)}" not in writer.get(f"/d/urgences/sent?q={uuid4()}").text
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind", "path", "value"),
+    [
+        ({"kind": "advice"}, "MDM^T02", "OBX-3", "11488-4"),
+        ({"kind": "discharge"}, "MDM^T02", "TXA-2", "DS"),
+        ({"kind": "referral"}, "REF^I12", "RF1-10.2", CONTENT["subject"]),
+        (ORDER, "OML^O21", "OBR-4", "2345-7"),
+        (RESULT, "ORU^R01", "OBX-5", "5.9"),
+    ],
+)
+def test_each_kind_is_its_message(
+    shared: Ward, other: Browser, changed: dict[str, str], kind: str, path: str, value: str
+) -> None:
+    draft = written(other, **changed)
+    assert sent(other, draft).status_code == 303
+    (one,) = (each for each in shared.station.sent() if each.key == draft)
+    message = Message(shared.station.body_of(one.id))
+    assert (one.kind, message.get(path)) == (kind, value)
+
+
+def test_two_clicks_at_once_send_once(ward: Ward, writer: Browser) -> None:
+    draft = written(writer)
+    token, mark = writer.token("/account"), shown(writer, draft)
+    others = [Browser(ward.app) for _ in range(4)]
+    for other in others:
+        cookie = writer.client.get_cookie("wasl-session-desk-chu-alger")
+        form = writer.client.get_cookie("wasl-form-desk-chu-alger")
+        assert cookie is not None
+        assert form is not None
+        other.client.set_cookie(cookie.key, cookie.value)
+        other.client.set_cookie(form.key, form.value)
+
+    def click(browser: Browser) -> int:
+        return browser.client.post(
+            f"/compose/{draft}/check",
+            data={"confirmed": "1", "shown": mark, "csrf_token": token}, base_url=browser.base,
+        ).status_code  # fmt: skip
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(click, others)) == [303] * 4
+    ward.station.time.advance(5)
+    assert sent(writer, draft).status_code == 303
+    assert len(ward.station.sent()) == 1
+    actions = [line.action for line in ward.desk.read(lambda c: audit.page(c, Wanted(action="message.sent")))]
+    assert actions == ["message.sent"]
+
+
+@pytest.mark.parametrize(
+    ("page", "changed"),
+    [
+        ("recipient", {**RECIPIENT, "recipient": "labo@chu-oran"}),
+        ("patient", {**PATIENT, "family": "ANOTHER", "national": "", "number": "D-9"}),
+        ("content", {**CONTENT, "text": "The opposite."}),
+    ],
+)
+def test_what_another_tab_changed_is_not_sent_before_it_was_checked(
+    ward: Ward, writer: Browser, page: str, changed: dict[str, str]
+) -> None:
+    draft = written(writer)
+    form = {"confirmed": "1", "shown": shown(writer, draft)}
+    assert writer.post(f"/compose/{draft}/{page}/save", changed).status_code == 200
+    answer = writer.post(f"/compose/{draft}/check", form)
+    assert answer.status_code == 409
+    assert "check it once more" in answer.text
+    assert 'checked="' not in answer.text
+    assert ward.station.sent() == []
+    assert sent(writer, draft).status_code == 303
+    assert len(ward.station.sent()) == 1
+
+
+def test_a_form_that_does_not_say_what_it_showed_sends_nothing(ward: Ward, writer: Browser) -> None:
+    draft = written(writer)
+    for said in ({}, {"shown": ""}, {"shown": "é"}, {"shown": shown(writer, written(writer))}):
+        assert writer.post(f"/compose/{draft}/check", {"confirmed": "1", **said}).status_code == 409
+    assert ward.station.sent() == []
+
+
+def test_a_file_that_was_added_after_the_check_is_not_sent(ward: Ward, writer: Browser) -> None:
+    draft = written(writer)
+    form = {"confirmed": "1", "shown": shown(writer, draft)}
+    Uploading(writer, draft, "scan.bin", b"x" * 9).all()
+    assert writer.post(f"/compose/{draft}/check", form).status_code == 409
+    assert ward.station.sent() == []
+
+
+def _close(ward: Ward) -> None:
+    ward.desk.change(lambda c: people.switch(c, "clinician", active=False, actor="cli:test", now_ms=1))
+
+
+def _demote(ward: Ward) -> None:
+    ward.desk.change(lambda c: people.change_role(c, "clinician", "pharmacy", actor="cli:test", now_ms=1))
+
+
+def _move(ward: Ward) -> None:
+    known = ("cardio", "urgences")
+    ward.desk.change(
+        lambda c: departments.set_membership(c, "clinician", {"cardio"}, known, actor="cli:test", now_ms=1)
+    )
+
+
+@pytest.mark.parametrize("happens", ["edited", "attached", "discarded", _close, _demote, _move])
+def test_what_happens_while_files_are_sealed_is_looked_at_before_it_is_sent(
+    ward: Ward, writer: Browser, happens: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sealing takes as long as the files are large: meanwhile another tab, or the administrator, goes on."""
+    draft = written(writer)
+    mark = shown(writer, draft)
+    prepare = sending._prepare  # the moment after it, which nothing else can reach
+
+    other = ward.browser(Role.CLINICIAN)
+
+    def meanwhile() -> None:
+        match happens:
+            case "edited":
+                assert filled(other, draft, "content", {**CONTENT, "text": "No."}).status_code == 303
+            case "attached":
+                assert Uploading(other, draft, "scan.bin", b"x" * 9).all().status_code == 204
+            case "discarded":
+                assert other.post(f"/compose/{draft}/discard", {}).location == "/compose"
+            case _:
+                happens(ward)
+
+    def and_then(*given: Any) -> Any:
+        prepared = prepare(*given)
+        with ThreadPoolExecutor(1) as pool:  # requests in one thread share Flask's context
+            pool.submit(meanwhile).result()
+        return prepared
+
+    monkeypatch.setattr(sending, "_prepare", and_then)
+    answer = writer.post(f"/compose/{draft}/check", {"confirmed": "1", "shown": mark})
+    assert answer.status_code == {"edited": 409, "attached": 409, "discarded": 404}.get(happens, 422)
+    assert ward.station.sent() == []
+
+
+def test_what_was_sent_is_listed_under_who_sent_it(ward: Ward, writer: Browser) -> None:
+    sent(writer, written(writer))
+    catching.catch_up(ward.desk.engine, ward.desk.home)
+    rows = ward.desk.read(lambda c: c.execute(select(sent_table)).all())
+    assert [(row.by, row.department) for row in rows] == [("clinician", "urgences")]
+
+
+@pytest.mark.parametrize(
+    ("page", "wrong", "field"),
+    [
+        ("recipient", {"kind": ""}, "kind"),
+        ("recipient", {"kind": "bomb"}, "kind"),
+        ("recipient", {"department": "labo"}, "department"),
+        ("recipient", {"recipient": ""}, "recipient"),
+        ("recipient", {"recipient": "nobody@nowhere"}, "recipient"),
+        ("recipient", {"recipient": "x' OR 1=1"}, "recipient"),
+        ("patient", {"family": " "}, "family"),
+        ("patient", {"number": "", "national": ""}, "number"),
+        ("patient", {"number": "<script>"}, "number"),
+        ("patient", {"national": "12345"}, "national"),
+        ("patient", {"born": ""}, "born"),
+        ("patient", {"born": "2999-01-01"}, "born"),
+        ("patient", {"born": "31/12/1999"}, "born"),
+        ("patient", {"sex": "?"}, "sex"),
+        ("content", {"subject": ""}, "subject"),
+        ("content", {"text": "  \n"}, "text"),
+        ("content", {"text": "x" * (bounds.TEXT_CHARS + 1)}, "text"),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_field(
+    other: Browser, page: str, wrong: dict[str, str], field: str
+) -> None:
+    writer = other
+    draft = written(writer)
+    values = {"recipient": RECIPIENT, "patient": PATIENT, "content": CONTENT}[page]
+    answer = filled(writer, draft, page, {**values, **wrong})
+    assert answer.status_code == 422
+    assert f'href="#{field}"' in answer.text
+    assert 'role="alert"' in answer.text
+    assert f'id="{field}"' in answer.text
+    refused = sent(writer, draft)
+    assert refused.status_code == 422
+    assert f'href="/compose/{draft}/{page}#{field}"' in writer.get(f"/compose/{draft}/check").text
+    writer.post(f"/compose/{draft}/discard", {})
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"kind": "order", "examinations": " \n"}, "examinations"),
+        ({"kind": "order", "examinations": "x\n" * (bounds.EXAMINATIONS + 1)}, "examinations"),
+        ({"kind": "order", "examinations": "x" * (bounds.LINE_CHARS + 1)}, "examinations"),
+        ({**RESULT, "row-0-value": ""}, "row-0-value"),
+        ({**RESULT, "row-0-name": ""}, "row-0-name"),
+        ({**RESULT, "row-0-flag": "??"}, "row-0-flag"),
+        (NOTHING, "row-0-name"),
+    ],
+)  # fmt: skip
+def test_orders_and_results_are_judged_by_their_own_rules(
+    other: Browser, changed: dict[str, str], field: str
+) -> None:
+    writer = other
+    draft = written(writer)
+    filled(writer, draft, "recipient", {**RECIPIENT, **changed})
+    answer = filled(writer, draft, "content", {**CONTENT, "text": "", **changed})
+    assert answer.status_code == 422
+    assert f'href="#{field}"' in answer.text
+
+
+@pytest.mark.parametrize("page", ["patient", "content"])
+def test_whom_it_goes_to_stands_above_what_is_written(writer: Browser, page: str) -> None:
+    draft = begun(writer)
+    assert ">Recipient<" not in writer.get(f"/compose/{draft}/{page}").text, "nobody was chosen yet"
+    filled(writer, draft, "recipient", RECIPIENT)
+    shown_to = (
+        writer.get(f"/compose/{draft}/{page}").text.partition(">Recipient</span>")[2].partition("</p>")[0]
+    )
+    assert re.findall("<bdi>([^<]+)</bdi>", shown_to) == ["cardio", "CHU-ORAN"]
+    filled(writer, draft, "recipient", {**RECIPIENT, "recipient": "gone@chu-oran"})
+    assert '<bdi class="id">gone@chu-oran</bdi>' in writer.get(f"/compose/{draft}/{page}").text
+
+
+def test_the_patient_page_says_what_it_needs_and_needs_no_more(writer: Browser) -> None:
+    draft = begun(writer)
+    needed = writer.get(f"/compose/{draft}/patient").text.partition('id="needed">')[2].partition("</p>")[0]
+    words = ["record number or the national number (one is enough)", "family name", "date of birth", "sex"]
+    assert [each for each in words if each not in needed] == []
+    for number in ("number", "national"):
+        least = {name: PATIENT[name] for name in (number, "family", "born", "sex")}
+        assert filled(writer, begun(writer), "patient", least).status_code == 303
+        for left_out in least:
+            rest = {name: value for name, value in least.items() if name != left_out}
+            assert filled(writer, begun(writer), "patient", rest).status_code == 422, left_out
+
+
+def test_nothing_is_sent_before_the_patient_was_confirmed(ward: Ward, writer: Browser) -> None:
+    draft = written(writer)
+    answer = writer.post(f"/compose/{draft}/check", {})
+    assert answer.status_code == 422
+    assert 'href="#confirmed"' in answer.text
+    assert ward.station.sent() == []
+
+
+def test_times_and_sizes_are_said_as_people_write_them(ward: Ward) -> None:
+    writer = ward.browser(Role.CLINICIAN, "ar")
+    draft = begun(writer)
+    saved = writer.post(f"/compose/{draft}/content/save", {"subject": "x"})
+    assert "حُفظت على الساعة" in saved.text
+    page = writer.get(f"/compose/{draft}/content").text
+    assert "م.ب" in page
+    assert "ميبيبايت" not in page
+
+
+def test_a_draft_is_saved_as_it_is_typed_and_found_again(writer: Browser) -> None:
+    draft = begun(writer)
+    saved = writer.post(f"/compose/{draft}/content/save", {"subject": "À moitié", "text": "déjà\r\nécrit"})
+    assert saved.status_code == 200
+    assert "Saved at" in saved.text
+    assert "À moitié" in writer.get("/compose").text
+    assert "déjà\nécrit" in writer.get(f"/compose/{draft}/content").text
+    assert filled(writer, draft, "patient", {"family": "X"}, do="leave").location == "/compose"
+    assert 'value="X"' in writer.get(f"/compose/{draft}/patient").text
+
+
+def test_a_search_finds_departments_by_their_names(writer: Browser) -> None:
+    draft = begun(writer)
+    answer = filled(writer, draft, "recipient", {"kind": "file", "q": "clinique"}, do="search")
+    assert "accueil@clinique-sud" in answer.text
+    assert "cardio@chu-oran" not in answer.text
+    part = writer.get(f"/compose/{draft}/found?q=ORAN+cardio")
+    assert "cardio@chu-oran" in part.text
+    assert "<html" not in part.text
+    assert "labo@chu-oran" not in part.text
+    assert writer.get(f"/compose/{draft}/found?q=nobody&wilaya=99999&of=x").status_code == 200
+
+
+def test_somebody_elses_draft_does_not_exist(ward: Ward, writer: Browser) -> None:
+    draft = written(writer)
+    other = ward.browser(Role.NURSE)
+    for path in ("recipient", "patient", "content", "check", "sent", "found", "files"):
+        assert other.get(f"/compose/{draft}/{path}").status_code == 404, path
+    for path in ("recipient", "patient/save", "content", "check", "discard", "files", "files/form"):
+        assert other.post(f"/compose/{draft}/{path}", SOMETHING).status_code == 404, path
+    assert "Douleur" not in other.get("/compose").text
+    assert ward.station.sent() == []
+
+
+def test_what_was_sent_is_not_changed_any_more(ward: Ward, writer: Browser) -> None:
+    draft = written(writer)
+    sent(writer, draft)
+    assert (
+        filled(writer, draft, "content", {**CONTENT, "text": "another"}).location == f"/compose/{draft}/sent"
+    )
+    assert writer.get(f"/compose/{draft}/content").location == f"/compose/{draft}/sent"
+    assert writer.post(f"/compose/{draft}/files", {"name": "a", "size": "1"}).status_code == 409
+    assert writer.post(f"/compose/{draft}/content/save", {"text": "another"}).status_code == 409
+    assert writer.post(f"/compose/{draft}/discard", {}).location == f"/compose/{draft}/sent"
+    assert len(ward.station.sent()) == 1
+
+
+def test_a_recipient_that_went_away_is_asked_for_again(ward: Ward, writer: Browser) -> None:
+    draft = written(writer)
+    content = ward.desk.read(lambda c: service.own(c, "clinician", draft)).content
+    gone = {"recipient": "gone@chu-oran"}
+    ward.desk.change(lambda c: service.change(c, "clinician", draft, gone, 1))
+    assert sent(writer, draft).status_code == 422
+    assert ward.station.sent() == []
+    assert content.recipient == "cardio@chu-oran"
+
+
+def test_drafts_are_bounded_discarded_and_forgotten(ward: Ward, writer: Browser) -> None:
+    first = begun(writer)
+    for _ in range(bounds.DRAFTS - 1):
+        begun(writer)
+    refused = writer.post("/compose", {})
+    assert refused.status_code == 422
+    assert "too many drafts" in refused.text
+    assert writer.post(f"/compose/{first}/discard", {}).status_code == 303
+    assert writer.get(f"/compose/{first}/check").status_code == 404
+    now_ms = ward.desk.clock.now_ms() + bounds.DRAFT_KEPT_MS + 1
+    receiving.drop(ward.desk, ward.desk.change(lambda c: service.forget_old(c, now_ms)))
+    assert ward.desk.read(lambda c: c.execute(select(drafts)).all()) == []
+
+
+def mdm(number: str = "REF-7") -> bytes:
+    return (
+        "MSH|^~\\&|cardio|chu-oran|urgences|chu-alger|20260101||MDM^T02|42|P|2.5.1||||||UNICODE UTF-8\r"
+        "PID|1||D-1^^^CHU-ORAN^MR~109880123456789012^^^dz-nin^NI||BENSAMPLE^AMINA||19880229|F\r"
+        f"TXA|1|CN|TX|||||||||{number}\r"
+    ).encode()
+
+
+def test_an_answer_knows_patient_recipient_and_what_it_answers(ward: Ward, writer: Browser) -> None:
+    seq = ward.arrive("urgences", body=mdm(), sender="cardio@chu-oran", kind="MDM^T02", urgent=True)
+    writer.get("/d/urgences")
+    assert writer.post("/compose", {"answer": str(seq)}).status_code == 404, "nobody has opened it"
+    writer.get(f"/m/{seq}")
+    draft = begun(writer, answer=str(seq))
+    assert (
+        filled(
+            writer,
+            draft,
+            "recipient",
+            {"kind": "advice", "department": "urgences", "recipient": "cardio@chu-oran"},
+        ).status_code
+        == 303
+    )
+    page = writer.get(f"/compose/{draft}/patient").text
+    for each in ("BENSAMPLE", "AMINA", "1988-02-29", "D-1", "109880123456789012"):
+        assert f'value="{each}"' in page
+    ward.desk.change(
+        lambda c: service.change(c, "clinician", draft, {"subject": "Réponse", "text": "Vu."}, 1)
+    )
+    assert sent(writer, draft).status_code == 303
+    _, message = only_message(ward)
+    assert (message.get("TXA-13"), message.get("PID-3[2].4")) == ("REF-7", "CHU-ORAN")
+
+
+def test_an_order_is_answered_by_a_result_with_its_number(ward: Ward, writer: Browser) -> None:
+    order = (
+        b"MSH|^~\\&|cardio|chu-oran|urgences|chu-alger|20260101||OML^O21|42|P|2.5.1||||||UNICODE UTF-8\r"
+        b"PID|1||D-1^^^CHU-ORAN^MR||BENSAMPLE^AMINA||19880229|F\rORC|NW|G-1.1||G-1\rOBR|1|G-1.1||2345-7^Glucose^LN\r"
+    )
+    seq = ward.arrive("urgences", body=order, sender="cardio@chu-oran", kind="OML^O21")
+    writer.get("/d/urgences")
+    writer.get(f"/m/{seq}")
+    draft = begun(writer, answer=str(seq))
+    assert filled(writer, draft, "content", {**CONTENT, **RESULT}).status_code == 303
+    assert sent(writer, draft).status_code == 303
+    _, message = only_message(ward)
+    assert [message.get(path) for path in ("MSH-9", "ORC-2", "ORC-4", "OBR-2", "ORC-3")] == [
+        "ORU", "G-1.1", "G-1", "G-1.1", draft,
+    ]  # fmt: skip
+
+
+def test_a_message_is_passed_on_with_its_original(ward: Ward, writer: Browser) -> None:
+    seq = ward.arrive("urgences", body=mdm(), sender="cardio@chu-oran", kind="MDM^T02")
+    writer.get("/d/urgences")
+    writer.get(f"/m/{seq}")
+    draft = begun(writer, forward=str(seq))
+    page = writer.get(f"/compose/{draft}/content").text
+    assert "original.hl7" in page
+    assert "Passed on: from cardio@chu-oran" in page
+    fields = {"recipient": "accueil@clinique-sud"}
+    ward.desk.change(lambda c: service.change(c, "clinician", draft, fields, 1))
+    filled(writer, draft, "content", {**CONTENT, "subject": "FYI"})
+    assert sent(writer, draft).status_code == 303
+    _, message = only_message(ward)
+    assert message.get("OBX[2]-5") == "original.hl7"
+
+
+@pytest.mark.parametrize("way", ["answer", "forward"])
+def test_answering_and_passing_on_are_readings(ward: Ward, writer: Browser, way: str) -> None:
+    """Name, numbers and birth date of what a colleague opened stand in the draft from then on."""
+    seq = ward.arrive("cardio", body=mdm(), kind="MDM^T02")
+    ward.browser(Role.PHARMACY).get(f"/m/{seq}")
+    draft = begun(writer, **{way: str(seq)})
+    subject = id_text(ward.station.inbox_row(seq).id)
+    lines = ward.desk.read(lambda c: audit.page(c, Wanted(subject=subject, action="message.read")))
+    assert [(one.actor, one.details) for one in lines] == [("user:clinician", {"as": way, "draft": draft})]
+
+
+def test_of_several_patients_nobody_is_taken_over(ward: Ward, writer: Browser) -> None:
+    other = b"PID|2||D-2^^^CHU-ORAN^MR||OTHERSAMPLE^NOUR||19900101|F\r"
+    for filler in (b"", b"NTE|1||" + b"x" * 70_000 + b"\r"):
+        seq = ward.arrive("urgences", body=mdm() + filler + other, kind="MDM^T02")
+        writer.get(f"/m/{seq}")
+        for way in ("answer", "forward"):
+            page = writer.get(f"/compose/{begun(writer, **{way: str(seq)})}/patient").text
+            assert "is about several patients" in page
+            for shown_to in ("BENSAMPLE", "OTHERSAMPLE", "D-1", "D-2", "1988"):
+                assert shown_to not in page
+    twice = ward.arrive("urgences", body=mdm() + mdm().split(b"\r")[1] + b"\r", kind="MDM^T02")
+    writer.get(f"/m/{twice}")
+    page = writer.get(f"/compose/{begun(writer, answer=str(twice))}/patient").text
+    assert "several patients" not in page
+    assert 'value="BENSAMPLE"' in page
+
+
+def with_files(ward: Ward, writer: Browser, *held: bytes) -> int:
+    """Lay an opened message with these files into the inbox; file ``n`` is ``file-n`` of the home."""
+    seq = ward.arrive("urgences", body=mdm(), kind="MDM^T02")
+    for number, data in enumerate(held):
+        (ward.desk.home / f"file-{number}").write_bytes(data)
+        values = {
+            "inbox_seq": seq, "position": number, "name": f"scan-{number}", "media_type": "",
+            "size": len(data), "digest": blake2b(data), "path": f"file-{number}",
+        }  # fmt: skip
+        ward.desk.change(lambda c, values=values: c.execute(insert(inbox_files).values(values)))  # type: ignore[misc]  # mypy takes no default for a lambda
+    assert writer.get(f"/m/{seq}").status_code == 200
+    return seq
+
+
+def begins_nothing(ward: Ward, writer: Browser, seq: int, why: str) -> None:
+    answer = writer.post("/compose", {"forward": str(seq)})
+    assert answer.status_code == 422
+    assert why in answer.text
+    assert ward.desk.read(lambda c: c.execute(select(drafts)).all()) == []
+    kept = ward.desk.home / receiving.DIRECTORY
+    assert not kept.exists() or list(kept.iterdir()) == []
+
+
+def test_what_is_passed_on_is_all_or_nothing(ward: Ward, writer: Browser) -> None:
+    seq = with_files(ward, writer, *(b"x" * (n + 1) for n in range(bounds.FILES)))
+    begins_nothing(ward, writer, seq, "too many attachments")
+
+
+@pytest.mark.parametrize("rotted", [b"fine", b"", None])
+def test_what_rotted_is_not_passed_on_as_good(ward: Ward, writer: Browser, rotted: bytes | None) -> None:
+    seq = with_files(ward, writer, b"good", b"fien")
+    path = ward.desk.home / "file-1"
+    path.unlink()
+    if rotted is not None:
+        path.write_bytes(rotted)
+    begins_nothing(ward, writer, seq, "not what arrived any more")
+
+
+def test_an_empty_file_that_is_left_out_is_named(ward: Ward, writer: Browser) -> None:
+    seq = with_files(ward, writer, b"", b"good")
+    page = writer.get(f"/compose/{begun(writer, forward=str(seq))}/content").text
+    assert "Left out, since it is empty: scan-0" in page
+    assert "scan-1" in page
+
+
+def test_a_message_of_another_department_cannot_be_answered(ward: Ward, writer: Browser) -> None:
+    seq = ward.arrive("labo", body=mdm(), kind="MDM^T02")
+    ward.browser(Role.LABORATORY).get(f"/m/{seq}")
+    for values in ({"answer": str(seq)}, {"forward": str(seq)}, {"answer": "9" * 30}, {"answer": "-1"}):
+        assert writer.post("/compose", values).status_code == 404
+
+
+def test_a_known_patient_is_taken_over_with_a_second_identifier_only(ward: Ward, writer: Browser) -> None:
+    said = {
+        "family": "BENSAMPLE", "given": "Amina", "sex": "F", "born": "1988-02-29", "nin": PATIENT["national"],
+        "number": "D-7", "authority": "chu-alger",
+    }  # fmt: skip
+    (known,) = re.findall(r"/patients/([0-9a-f\-]{36})", writer.post("/patients", said).location or "")
+    draft = begun(writer)
+    page = filled(writer, draft, "patient", {"q": "bensample"}, do="find").text
+    assert known in page
+    assert "1988" not in page, "the second identifier is asked for, not shown"
+    for second in ("", "1988-02-28", "bensample"):
+        answer = filled(
+            writer, draft, "patient", {"q": "bensample", "known": known, "second": second}, do="pick"
+        )
+        assert answer.status_code == 422
+        assert 'href="#second"' in answer.text
+    assert filled(writer, draft, "patient", {"q": "x", "known": "nonsense"}, do="pick").status_code == 422
+    filled(writer, draft, "patient", {"q": "D-7"}, do="find")
+    for query in ({"q": "bensample"}, {"q": "x"}, {}):
+        forged = {**query, "known": known, "second": "D-7"}
+        answer = filled(writer, draft, "patient", forged, do="pick")
+        assert 'href="#second"' in answer.text, "the draft knows what was searched, whatever the form says"
+    taken = filled(
+        writer, draft, "patient", {"q": "bensample", "known": known, "second": "29/02/1988"}, do="pick"
+    )
+    for each in ("BENSAMPLE", "Amina", "1988-02-29", "D-7", PATIENT["national"]):
+        assert f'value="{each}"' in taken.text
+    draft_says = ward.desk.read(lambda c: service.own(c, "clinician", draft)).content
+    assert draft_says.authority == "chu-alger"
+    filled(writer, draft, "patient", {**PATIENT, "number": "D-8"})
+    assert ward.desk.read(lambda c: service.own(c, "clinician", draft)).content.authority == ""
