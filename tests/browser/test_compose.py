@@ -13,7 +13,7 @@ from nodes.desk.compose import bounds
 from nodes.link.ids import parse_id
 from tests.browser.desks import Country, signed_in
 from tests.browser.served import CHROMIUM
-from tests.browser.writing import PATIENCE_MS, Line, arrived, check_and_send, named, to_content
+from tests.browser.writing import PATIENCE_MS, Line, arrived, check_and_send, named, saved, to_content
 
 for needed in ("playwright.sync_api", "axe_playwright_python"):
     pytest.importorskip(needed, reason=f"{needed} is not installed (requirements-test.txt)")
@@ -51,7 +51,8 @@ def test_an_upload_is_cut_goes_on_and_survives_a_reload_and_a_crash(
     page.on("dialog", lambda dialog: dialog.accept())
     to_content(page, both.here.address)
     page.fill("#subject", "IRM")
-    page.fill("#text", "Voir l’examen joint.")
+    with saved(page, "Voir l’examen joint."):
+        page.fill("#text", "Voir l’examen joint.")
     line = Line(page)
     line.cut_after = 2
     page.set_input_files("#file", scan)
@@ -136,4 +137,17 @@ def test_what_is_typed_is_saved_by_itself(both: Country, chromium: Browser) -> N
     other = context.new_page()
     other.goto(f"{at}/content")
     assert other.input_value("#subject") == "À moitié"
+    context.close()
+
+
+def test_what_is_pasted_is_saved_by_itself(both: Country, chromium: Browser) -> None:
+    context = signed_in(chromium, both.here, "amel", "fr")
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    to_content(page, both.here.address)
+    page.focus("#text")
+    with saved(page, "Collé, dicté"):
+        page.keyboard.insert_text("Collé, dicté")
+    page.reload()
+    assert page.input_value("#text") == "Collé, dicté"
     context.close()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs
 
 from tests.integration.waiting import wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import FilePayload, Page, Route
+    from playwright.sync_api import FilePayload, Page, Response, Route
 
     from tests.browser.desks import Country
 
@@ -36,6 +39,20 @@ def to_content(page: Page, address: str, kind: str = "file") -> str:
     page.check("[name=sex][value=F]")
     page.click("main button[value=next]")
     return page.url.rpartition("/")[0]
+
+
+@contextmanager
+def saved(page: Page, text: str) -> Iterator[None]:
+    """Wait at the end until the page has saved ``text`` by itself, before anything that loses what is not."""
+
+    def holds(answer: Response) -> bool:
+        asked = answer.request
+        held = parse_qs(asked.post_data or "").values() if asked.url.endswith("/save") else ()
+        return any(text in one for one in held)
+
+    with page.expect_response(holds, timeout=PATIENCE_MS) as answer:
+        yield
+    assert answer.value.ok
 
 
 def check_and_send(page: Page) -> str:
