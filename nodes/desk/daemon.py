@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any, Final
 
 from sqlalchemy import Engine
@@ -33,7 +34,7 @@ from runtime.logs import bridge_twisted
 from runtime.service import Life, StartError, Stop, run_daemon
 from runtime.storage_errors import StorageError
 from runtime.web.passwords import Passwords
-from runtime.web.process import end_old_sessions, serve
+from runtime.web.process import end_old_sessions, place, serve, warn_without_users
 from runtime.web.serving import HttpLimits
 from runtime.web.site import LOOPBACK, SitePlan, load_secret
 
@@ -74,8 +75,11 @@ async def _start(home: Path, listen_at: HostPort | None, reactor: Any, life: Lif
         desk = open_desk(home, settings, facility, engine, ReactorClock(reactor), listen_at)
     except (NodeError, HomeError, SettingsError, StorageError) as error:
         raise StartError(str(error)) from error
+    warn_without_users(
+        engine, ACCOUNTS, f"wasl-desk adduser NAME --home {quote(str(home))} --role administrator"
+    )
     return serve(
-        reactor, life, create_app(desk), (listen_at or settings.desk.listen, "desk.listen in node.toml"),
+        reactor, life, create_app(desk), place(listen_at, settings.desk.listen, "desk.listen in node.toml"),
         engine=engine, clock=desk.clock, limits=LIMITS, tidy=partial(_tidy, desk),
     )  # fmt: skip
 

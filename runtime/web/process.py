@@ -25,7 +25,7 @@ from runtime.clock import Clock
 from runtime.listening import listen
 from runtime.logs import event
 from runtime.service import Life, Stop
-from runtime.transactions import transact
+from runtime.transactions import read, transact
 from runtime.web import accounts, signin
 from runtime.web.accounts import AccountTables
 from runtime.web.downloads import WsgiSite
@@ -34,6 +34,11 @@ from runtime.web.serving import HttpLimits
 THREADS: Final = 8
 
 _LOG: Final = logging.getLogger(__name__)
+
+
+def place(asked: HostPort | None, settings: HostPort, name: str) -> tuple[HostPort, str]:
+    """Return where to listen, and what an operator changes there: ``--listen`` if it was given."""
+    return (settings, name) if asked is None else (asked, "--listen")
 
 
 def serve(
@@ -48,7 +53,7 @@ def serve(
     tidy: Callable[[], object],
     factory: type[WsgiSite] = WsgiSite,
 ) -> Stop:
-    """Serve a WSGI ``application`` where ``at`` says, which also names the setting; returns what ends it.
+    """Serve a WSGI ``application`` where ``at`` says (:func:`place`); returns what ends it.
 
     ``tidy`` runs in one of the threads whenever the watchdog asks, and has to write. The engine is closed at
     the end. Raises :class:`runtime.service.StartError` if the address cannot be had.
@@ -68,6 +73,12 @@ def serve(
         engine.dispose()
 
     return stop
+
+
+def warn_without_users(engine: Engine, tables: AccountTables, command: str) -> None:
+    """Say by which ``command`` somebody is added, as long as nobody can sign in."""
+    if not read(engine, lambda connection: any(one.active for one in accounts.users(connection, tables))):
+        event(_LOG, logging.WARNING, "no-users", add=command)
 
 
 def end_old_sessions(engine: Engine, tables: AccountTables, now_ms: int) -> None:

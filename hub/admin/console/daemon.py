@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from shlex import quote
 from typing import Any, Final
 
 from sqlalchemy import Engine
@@ -30,7 +31,7 @@ from runtime.storage_errors import StorageError
 from runtime.web.downloads import WsgiChannel, WsgiSite
 from runtime.web.passwords import Passwords
 from runtime.web.problems import ApiError
-from runtime.web.process import end_old_sessions, serve
+from runtime.web.process import end_old_sessions, place, serve, warn_without_users
 from runtime.web.serving import HttpLimits
 from runtime.web.site import LOOPBACK, SitePlan, load_secret
 
@@ -87,9 +88,12 @@ async def _start(home: Path, listen_at: HostPort | None, reactor: Any, life: Lif
         console = open_console(home, settings, engine, ReactorClock(reactor), listen_at)
     except (hub_home.HubHomeError, HomeError, StorageError) as error:
         raise StartError(str(error)) from error
+    warn_without_users(
+        engine, ACCOUNTS, f"wasl-hub adduser NAME --home {quote(str(home))} --role administrator"
+    )
     return serve(
         reactor, life, beside(make_console(console), make_api(console)),
-        (listen_at or settings.console.listen, "console.listen in hub.toml"),
+        place(listen_at, settings.console.listen, "console.listen in hub.toml"),
         engine=engine, clock=console.clock, limits=LIMITS, factory=ConsoleSite,
         tidy=lambda: end_old_sessions(engine, ACCOUNTS, console.clock.now_ms()),
     )  # fmt: skip
