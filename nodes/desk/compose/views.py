@@ -22,10 +22,13 @@ from nodes.desk.compose.store import Draft, Upload
 from nodes.desk.context import Desk, Visitor, visitor
 from nodes.desk.errors import DeskRefused, NotThere
 from nodes.desk.roles import Permission, sends
+from nodes.desk.tables import ACCOUNTS
 from nodes.link.errors import NodeError
 from nodes.link.ids import id_text, parse_id
 from runtime.transactions import transact
-from runtime.web import languages
+from runtime.web import languages, signin
+from runtime.web.entrance import TOO_EARLY
+from runtime.web.signin import Try
 from runtime.web.site import Page
 
 NEXT: Final = dict(zip(service.STEPS, service.STEPS[1:], strict=False))
@@ -184,15 +187,29 @@ def _patient(desk: Desk, _who: Visitor, draft: Draft, errors: Errors) -> str:
 
 
 def _pick(desk: Desk, who: Visitor, draft: Draft) -> Any:
-    """Take over a patient who is known here, if an identifier was said that no search of the draft held."""
+    """Take over a patient who is known here, if an identifier was said that no search of the draft held.
+
+    Wrong ones are written down, and after a few of them each has to wait: nobody guesses through a calendar.
+    """
     raw, said = parse_id(request.form.get("known", "")[:64]), request.form.get("second", "")
     now_ms = desk.clock.now_ms()
     if raw is None:
         return _patient(desk, who, draft, [words.fault(Fault("q", "no-known"))]), 422
+    unconfirmed = [words.fault(Fault("second", "no-second"))]
+    if not said.strip():
+        return _patient(desk, who, draft, unconfirmed), 422
     patient = desk.read(lambda c: patients.find(c, raw))
     searched = draft.content.searched or ("",)
+    asks = f"{who.name} patient"  # no name has a space
+    tries = Try(asks, asks, "", now_ms)
+    early_s = transact(desk.engine, lambda c: signin.wait_s(c, ACCOUNTS, tries))
+    if early_s:
+        text = gettext("Too many tries: wait %(span)s, then try again.", span=languages.span(early_s))
+        return _patient(desk, who, draft, [("second", text)]), TOO_EARLY, {"Retry-After": str(early_s)}
     if not all(patients.confirms(patient, said[: bounds.QUERY_CHARS], searched=one) for one in searched):
-        return _patient(desk, who, draft, [words.fault(Fault("second", "no-second"))]), 422
+        note = {"draft": draft.id}
+        desk.change(lambda c: audit.record(c, who.actor, "patient.unconfirmed", id_text(raw), note, now_ms))
+        return _patient(desk, who, draft, unconfirmed), 422
     number = patient.numbers[0] if patient.numbers else None
     fields = {
         "family": patient.family, "given": patient.given, "sex": patient.sex, "born": patient.born,
@@ -201,6 +218,7 @@ def _pick(desk: Desk, who: Visitor, draft: Draft) -> Any:
     }  # fmt: skip
 
     def take_over(connection: Any) -> Draft:
+        signin.forget(connection, ACCOUNTS, tries)
         service.change(connection, who.name, draft.id, fields, now_ms)
         audit.record(connection, who.actor, "patient.picked", id_text(raw), {"draft": draft.id}, now_ms)
         return service.own(connection, who.name, draft.id)

@@ -11,7 +11,8 @@ from typing import Any, Final
 from werkzeug.test import TestResponse
 
 from nodes.desk.compose import bounds
-from tests.nodes.desk.desks import Browser
+from protocols.hl7.er7 import Message
+from tests.nodes.desk.desks import Browser, Ward
 
 RECIPIENT: Final = {"kind": "file", "department": "urgences", "recipient": "cardio@chu-oran"}
 PATIENT: Final = {
@@ -26,6 +27,11 @@ CONTENT: Final = {
 }
 ADDRESS: Final = re.compile(r"/compose/([0-9a-f\-]{36})/recipient")
 SHOWN: Final = re.compile(r'name="shown" value="([0-9a-f]{64})"')
+RESULT: Final = {
+    "kind": "result", "text": "", "row-0-name": "2823-3 Potassium", "row-0-value": "5.9",
+    "row-0-unit": "mmol/L", "row-0-normal": "3.5-5.1", "row-0-flag": "H",
+    "row-1-name": "", "row-1-value": "", "row-1-unit": "", "row-1-normal": "", "row-1-flag": "",
+}  # fmt: skip
 
 
 def begun(browser: Browser, **values: str) -> str:
@@ -108,3 +114,9 @@ def root_of(data: bytes) -> str:
     for start in range(0, len(data), bounds.PIECE_BYTES):
         whole.update(hashlib.sha256(data[start : start + bounds.PIECE_BYTES]).digest())
     return whole.hexdigest()
+
+
+def only_message(ward: Ward) -> tuple[Any, Message]:
+    """Return the one message that the node has sent: its row, and what it says."""
+    (one,) = ward.station.sent()
+    return one, Message(ward.station.body_of(one.id))

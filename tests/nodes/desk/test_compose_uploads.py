@@ -6,8 +6,6 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,34 +15,11 @@ from nodes.link import files, tracking
 from nodes.link.tracking import SentFile
 from protocols.hl7.er7 import Message
 from tests.nodes.desk.composing import Uploading, begun, sent, written
-from tests.nodes.desk.desks import Browser, Ward, open_ward
+from tests.nodes.desk.desks import Browser, Ward
 
 PIECE = bounds.PIECE_BYTES
 SCAN = bytes(range(256)) * (2 * PIECE // 256) + b"the rest"
 """Three pieces, the last one short."""
-
-
-@pytest.fixture
-def ward(tmp_path: Path) -> Iterator[Ward]:
-    with open_ward(tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def writer(ward: Ward) -> Browser:
-    return ward.browser(Role.CLINICIAN)
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
-    """Yield a ward for tests that leave nothing but drafts."""
-    with open_ward(tmp_path_factory.mktemp("shared")) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def other(shared: Ward) -> Browser:
-    return shared.browser(Role.CLINICIAN)
 
 
 def left(ward: Ward) -> list[str]:
