@@ -17,7 +17,6 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import update_wrapper
 from importlib import import_module
@@ -25,6 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
+
+from runtime.moments import utc
 
 if TYPE_CHECKING:
     from config.fields import HostPort
@@ -100,8 +101,8 @@ def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
 
 
 def moment(at_ms: int) -> str:
-    """Return a time as ISO 8601 in UTC with milliseconds."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Return a time as ISO 8601 in UTC with milliseconds; what is no date is cut to the nearest."""
+    return utc(at_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def check_config(

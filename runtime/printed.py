@@ -6,11 +6,12 @@ there is none, the page is in French alone.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from fpdf import FPDF
+
+from runtime.moments import utc
 
 FONTS: Final = (
     Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
@@ -30,7 +31,7 @@ class Sheet:
         """Whether the page can have Arabic on it."""
         self._pdf = FPDF()
         self._pdf.set_title(title)
-        self._pdf.set_creation_date(datetime.fromtimestamp(at_ms / 1000, UTC))
+        self._pdf.set_creation_date(utc(at_ms))
         self._pdf.add_page()
         if found is None:
             self._pdf.set_font("Helvetica", size=TEXT_PT)
@@ -69,4 +70,4 @@ class Sheet:
 
 def moment(at_ms: int) -> str:
     """Return a time as it stands on paper."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return utc(at_ms).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Final
 
 from sqlalchemy import Connection
@@ -27,6 +26,7 @@ from protocols.hl7.header import Header, find_header, read_header
 from protocols.hl7.priority import is_stat
 from protocols.link import limits
 from protocols.link.envelope import FILE_KIND, Priority, facility_of, mailbox_of
+from runtime.moments import utc
 
 ValidFor = Callable[[str], int]
 """Milliseconds that a message of a kind may take, by the settings."""
@@ -35,8 +35,6 @@ _KIND: Final = re.compile(rf"[A-Za-z0-9^_.\-]{{1,{limits.KIND_CHARS}}}")
 PATIENT_WITHIN_BYTES: Final = 65_536
 """PID is looked for in this much of a message."""
 _SHOWN: Final = 12
-_LAST_MS: Final = 253_402_300_799_000
-"""The end of year 9999: a sender's clock may claim more, ``datetime`` cannot."""
 
 
 def sender_of(connection: Connection, facility: str, wanted: str | None) -> str:
@@ -129,9 +127,8 @@ def _bounded(text: str, chars: int) -> str:
 
 
 def utc_text(moment_ms: int) -> str:
-    """Return a moment as people and programs read it (RFC 3339, UTC); what lies beyond year 9999 is cut."""
-    moment = datetime.fromtimestamp(min(moment_ms, _LAST_MS) / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Return a moment as people and programs read it (RFC 3339, UTC); what is no date is cut."""
+    return utc(moment_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def is_hl7(body: bytes) -> bool:

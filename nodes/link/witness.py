@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -35,6 +34,7 @@ from nodes.link.tables import checkpoints_kept
 from protocols.audit import checkpoint, succession, tree
 from protocols.link import frames as f
 from protocols.link.payloads import Welcome
+from runtime.moments import utc
 from runtime.tasks import spawn
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _told(before: Basis) -> str:
 
 
 def _moment(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds")
+    return utc(at_ms).isoformat(timespec="seconds")
 
 
 def fault(

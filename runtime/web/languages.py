@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,8 @@ from flask import Flask, current_app, g, request
 from flask_babel import Babel, Domain, get_locale, get_timezone, gettext, ngettext
 from jinja2 import pass_context
 from markupsafe import Markup
+
+from runtime.moments import utc
 
 LANGUAGES: Final = {"ar": "العربية", "fr": "Français", "en": "English"}
 """What each is called in itself."""
@@ -142,7 +144,7 @@ def number(value: float) -> str:
 
 
 def _local(at_ms: int) -> datetime:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(get_timezone())
+    return utc(at_ms).astimezone(get_timezone())
 
 
 def _zone(at: datetime) -> str:

@@ -40,9 +40,16 @@ def test_a_table_is_aligned_and_an_empty_one_has_its_header() -> None:
 
 @pytest.mark.parametrize(
     ("at_ms", "text"),
-    [(0, "1970-01-01T00:00:00.000Z"), (1_790_000_000_123, "2026-09-21T14:13:20.123Z")],
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1_790_000_000_123, "2026-09-21T14:13:20.123Z"),
+        (1 << 53, "9999-12-30T23:59:59.000Z"),
+        (1 << 63, "9999-12-30T23:59:59.000Z"),
+        (-(1 << 53), "0001-01-02T00:00:00.000Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+    ],
 )
-def test_moments_are_utc_with_milliseconds(at_ms: int, text: str) -> None:
+def test_moments_are_utc_with_milliseconds_and_cut_where_no_date_is(at_ms: int, text: str) -> None:
     assert cli.moment(at_ms) == text
 
 

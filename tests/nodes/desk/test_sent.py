@@ -47,6 +47,18 @@ def put(
     return ward.desk.change(send)
 
 
+def receipt_for(ward: Ward, identifier: bytes, at_ms: int) -> bytes:
+    """Return what the recipient's node signs of a message that was opened at ``at_ms``."""
+    sent = ward.station.do(
+        lambda c: c.execute(select(tables.outbox).where(tables.outbox.c.id == identifier)).one()
+    )
+    receipt = Receipt(
+        version=1, message_id=identifier, digest=sent.digest, sender=sent.sender, recipient=ORAN,
+        state=State.PROCESSED, code="", at_ms=at_ms, signer_serial=1,
+    )  # fmt: skip
+    return ward.station.network.identity("chu-oran").sign_receipt(receipt)
+
+
 def test_the_way_of_a_message_with_time_and_place(ward: Ward) -> None:
     identifier = put(ward)
     browser = ward.browser(Role.CLINICIAN)
@@ -60,6 +72,21 @@ def test_the_way_of_a_message_with_time_and_place(ward: Ward) -> None:
     assert "Opened" in page
     assert "CHU-ORAN" in page
     assert "nothing takes it back" not in page
+
+
+@pytest.mark.parametrize("at_ms", [1 << 53, 1_790_000_000_123_000])
+def test_a_node_whose_clock_claims_a_time_without_a_date_spoils_no_page(ward: Ward, at_ms: int) -> None:
+    """A receipt says any number of milliseconds: one that signs microseconds must not close the page."""
+    identifier = put(ward)
+    seq = ward.station.do(lambda c: c.execute(select(tables.outbox.c.seq)).scalar_one())
+    claimed = [(seq, ORAN, State.DELIVERED, "", "", at_ms)]
+    ward.station.do(lambda c: outbox.add_history(c, claimed))
+    signed = receipt_for(ward, identifier, at_ms)
+    ward.station.do(lambda c: c.execute(update(outbox_recipients).values(receipt=signed, at_ms=at_ms)))
+    for language in ("en", "fr", "ar"):
+        browser = ward.browser(Role.CLINICIAN, language)
+        for path in (f"/s/{id_text(identifier)}", "/d/cardio/sent", f"/s/{id_text(identifier)}/receipt/0"):
+            assert browser.get(path).status_code == 200, path
 
 
 @pytest.mark.parametrize(("language", "word"), [("fr", "Envoyé"), ("ar", "أُرسلت")])
@@ -211,14 +238,7 @@ def test_a_signed_receipt_is_printed_with_the_receipt_in_it(ward: Ward) -> None:
     identifier = put(ward)
     browser = ward.browser(Role.CLINICIAN)
     assert browser.get(f"/s/{id_text(identifier)}/receipt/0").status_code == 404
-    sent = ward.station.do(
-        lambda c: c.execute(select(tables.outbox).where(tables.outbox.c.id == identifier)).one()
-    )
-    receipt = Receipt(
-        version=1, message_id=identifier, digest=sent.digest, sender=sent.sender, recipient=ORAN,
-        state=State.PROCESSED, code="", at_ms=ward.desk.clock.now_ms(), signer_serial=1,
-    )  # fmt: skip
-    signed = ward.station.network.identity("chu-oran").sign_receipt(receipt)
+    signed = receipt_for(ward, identifier, ward.desk.clock.now_ms())
     ward.station.do(lambda c: c.execute(update(outbox_recipients).values(receipt=signed)))
     answer = browser.get(f"/s/{id_text(identifier)}/receipt/0")
     assert (answer.status_code, answer.mimetype) == (200, "application/pdf")
