@@ -2,7 +2,7 @@
 
 Every change is audited in the same transaction. There is always an administrator who can sign in: the last
 one can be neither switched off nor given another role here. A new password, another role or being switched
-off ends the user's sessions.
+off ends the user's sessions; a password that somebody else sets takes the user's passkeys away as well.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from sqlalchemy import Connection, insert, select, update
 from nodes.desk import audit
 from nodes.desk.errors import DeskRefused, NotThere
 from nodes.desk.roles import Role
-from nodes.desk.tables import ACCOUNTS, people
-from runtime.web import accounts
+from nodes.desk.tables import ACCOUNTS, PASSKEYS, people
+from runtime.web import accounts, passkeys
 from runtime.web.accounts import Session, User
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._\-]{0,62}")
@@ -130,10 +130,16 @@ def switch(connection: Connection, name: str, *, active: bool, actor: str, now_m
 def change_password(
     connection: Connection, name: str, password_hash: str, *, but: str | None, actor: str, now_ms: int
 ) -> None:
-    """Set a new password and end the user's sessions, but the one with token ``but``. Raises NotThere."""
+    """Set a new password and end the user's sessions, but the one with token ``but``. Raises NotThere.
+
+    Unless it is the user who does so, signed in: the user's passkeys go too.
+    """
     one(connection, name)
     accounts.change_user(connection, ACCOUNTS, name, password=password_hash)
     accounts.end_sessions(connection, ACCOUNTS, name, but=but)
+    if actor != f"user:{name}":
+        for key in passkeys.of_user(connection, PASSKEYS, name):
+            passkeys.take(connection, PASSKEYS, audit.record, name, key.id, actor=actor, now_ms=now_ms)
     audit.record(connection, actor, "user.password", name, {}, now_ms)
 
 

@@ -74,6 +74,30 @@ def test_a_passkey_signs_in_and_the_journal_tells(ward: Ward) -> None:
     ]  # fmt: skip
 
 
+def test_a_password_of_an_administrator_takes_passkeys_away_ones_own_does_not(ward: Ward) -> None:
+    """Whoever had got into the account is out, whatever they made there; as at the hub's console."""
+    browser, other, key = ward.browser(Role.NURSE), Browser(ward.app), Authenticator("http://localhost:7612")
+
+    def enter() -> int:
+        other.get("/sign-in")
+        answer = key.get(other.get("/sign-in/passkey").text)
+        return other.post("/sign-in/passkey", {"answer": answer}, "/sign-in").status_code
+
+    made = key.create(browser.get("/account/passkeys").text)
+    values = {"label": "blue key", "passkey-password": PASSWORD, "answer": made}
+    assert browser.post("/account/passkeys", values).status_code == 303
+    own = {"old": PASSWORD, "password": "one that I chose"}
+    assert browser.post("/account/password", own).status_code == 303
+    assert enter() == 303
+    admin = ward.browser(Role.ADMINISTRATOR)
+    assert admin.post("/users/nurse/password", {"password": "one that was given"}).status_code == 303
+    assert enter() == 401
+    told = ward.desk.read(lambda c: audit.page(c, Wanted(subject="nurse")))
+    assert [(one.actor, one.action) for one in reversed(told)][-2:] == [
+        ("user:administrator", "passkey.removed"), ("user:administrator", "user.password"),
+    ]  # fmt: skip
+
+
 def test_codes_are_those_of_the_standard() -> None:
     """RFC 6238, appendix B, SHA-1, the last six digits."""
     secret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
