@@ -54,9 +54,13 @@ class Reading:
         return next(iter(people)) if len(people) == 1 else None
 
 
-def read(received: Received, home: Path) -> Reading:
-    """Read a message that arrived; raises Damaged, OSError."""
-    files = [foreign.attachment(received, index, home) for index in range(len(received.files))]
+def read(received: Received, home: Path, only: tuple[str, int] | None = None) -> Reading:
+    """Read a message that arrived; raises Damaged, OSError. ``only``: of its files, none but this is read."""
+    files = [
+        foreign.attachment(received, index, home)
+        for index in range(len(received.files))
+        if only in (None, (foreign.FILE, index))
+    ]
     size_bytes = size_of(received, home)
     if not size_bytes:
         return Reading(None, "", tuple(files), ())
@@ -72,7 +76,9 @@ def read(received: Received, home: Path) -> Reading:
             return Reading(shown, "", tuple(files), tuple({} for _ in shown.parts))
     else:
         text = ""
-    return Reading(None, text, (foreign.body(body, received.subject), *files), ())
+    if only in (None, (foreign.BODY, 0)):
+        files.insert(0, foreign.body(body, received.subject))
+    return Reading(None, text, tuple(files), ())
 
 
 def size_of(received: Received, home: Path) -> int:
@@ -129,11 +135,11 @@ def earlier_results(
 
 def find(received: Received, home: Path, source: str, index: int) -> tuple[Foreign, Identity | None]:
     """Return one file of a message and who the message is about; raises NotThere, Damaged, OSError."""
-    found = read(received, home)
     outer = source.removeprefix(foreign.WITHIN)
-    for one in found.everything:
-        if (one.source, one.index) == (outer, index):
-            held = one if outer == source else foreign.within(one)
-            if held is not None:
-                return held, found.identity
+    found = read(received, home, (outer, index))
+    parts = found.view.files if found.view else ()
+    one = foreign.part(parts, index) if outer == foreign.PART else next(iter(found.files), None)
+    held = one if one is None or outer == source else foreign.within(one)
+    if held is not None:
+        return held, found.identity
     raise NotThere("no-such-file", f"the message has no {source} {index}")
