@@ -56,8 +56,8 @@ class Result:
     """One observation (OBX).
 
     ``code`` is what it has in common with other values of its kind, empty if nothing: code and system.
-    ``number`` is the value as a number where it is one. ``flags`` and ``status`` are codes. ``embedded`` is
-    the number of a file in the message that is the value, None if there is none.
+    ``number`` is the value as a number where it is one. ``flags`` and ``status`` are codes. ``embedded`` are
+    the numbers of the files in the message that are the value.
     """
 
     code: str
@@ -73,7 +73,7 @@ class Result:
     at: Said
     method: str
     notes: tuple[str, ...]
-    embedded: int | None
+    embedded: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

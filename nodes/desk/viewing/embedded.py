@@ -1,6 +1,6 @@
 """Files within a message: OBX-5 of type ED (encapsulated data, HL7 v2.5.1 section 2.A.24).
 
-They are numbered in the order of their segments, from 0. The fourth component says how bytes became text
+They are numbered in the order of their segments and its repetitions, from 0. The fourth component says how bytes became text
 (``Base64``, ``Hex``, ``A`` for plain text), the fifth holds it. What it is, the bytes say.
 """
 
@@ -15,7 +15,7 @@ from nodes.desk.viewing.written import cleaned, line
 from protocols.hl7.er7 import Message, Segment
 
 FILES: Final = 200
-"""What a message may hold of them; the rest is shown as text."""
+"""What is shown of one message; of more than these the page says that they are left out."""
 _TYPE: Final = 2
 _VALUE: Final = 5
 _TITLE: Final = 3
@@ -30,19 +30,20 @@ class EmbeddedFile:
     fault: str
 
 
-def holders(message: Message) -> list[Segment]:
-    """Return the segments that hold a file, at most ``FILES``."""
-    return [one for one in message.segments if one.name == "OBX" and _holds(one)][:FILES]
+def held(message: Message) -> list[tuple[Segment, bytes]]:
+    """Return all values that are a file, each with the segment that holds it."""
+    return [
+        (segment, value)
+        for segment in message.segments
+        if segment.name == "OBX" and segment.field(_TYPE).upper() == b"ED"
+        for value in segment.repetitions(_VALUE)
+        if value
+    ]
 
 
-def _holds(segment: Segment) -> bool:
-    return segment.field(_TYPE).upper() == b"ED" and bool(segment.field(_VALUE))
-
-
-def file_of(message: Message, segment: Segment) -> EmbeddedFile:
-    """Return the file that an OBX holds."""
+def file_of(message: Message, segment: Segment, value: bytes) -> EmbeddedFile:
+    """Return the file that a value of an OBX is."""
     marks = message.header.delimiters
-    value = next(iter(segment.repetitions(_VALUE)), b"")
     parts = value.split(marks.component, 4) if marks.component else [value]
     encoding = parts[3].strip().upper() if len(parts) > 3 else b""  # noqa: PLR2004 (ED-4)
     raw = parts[4] if len(parts) > 4 else b""  # noqa: PLR2004 (ED-5)

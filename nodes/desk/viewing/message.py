@@ -26,7 +26,7 @@ from protocols.hl7.er7 import Message
 from protocols.hl7.moments import Moment
 
 PARTS: Final = 200
-"""Patients in one message."""
+"""Patients of one message that are shown; of more the page says that they are left out."""
 _POINTER: Final = [ATTACHMENT.code, ATTACHMENT.text, ATTACHMENT.system]
 """OBX-3 of what the desk writes for each file that it sends beside a message."""
 _Show = Callable[[Sequence[Line]], list[Block]]
@@ -73,9 +73,11 @@ def view(raw: bytes, attached: Collection[str] = ()) -> View:
     """
     message = Message(raw)
     kind = kind_of(message.header)
-    holders = embedded.holders(message)
-    numbers = {id(segment): number for number, segment in enumerate(holders)}
-    lines = [Line(message, segment, numbers.get(id(segment))) for segment in message.segments]
+    held = embedded.held(message)
+    numbers: dict[int, list[int]] = {}
+    for number, (segment, _value) in enumerate(held[: embedded.FILES]):
+        numbers.setdefault(id(segment), []).append(number)
+    lines = [Line(message, segment, tuple(numbers.get(id(segment), ()))) for segment in message.segments]
     names = frozenset(" ".join(name.split()) for name in attached)
     lines = [
         one
@@ -83,13 +85,14 @@ def view(raw: bytes, attached: Collection[str] = ()) -> View:
         if not _points(one, names) or (following is not None and following.name == "NTE")
     ]
     show = _BY_CODE.get(kind.partition("^")[0])
-    parts = tuple(_part(each, show) for each in _by_patient(lines)[:PARTS])
+    people = _by_patient(lines)
+    parts = tuple(_part(each, show) for each in people[:PARTS])
     return View(
         kind=kind,
         sent=lines[0].moment(7),
-        notices=tuple(_notices(message, parts, show is not None)),
+        notices=(*_left_out(len(people), len(held)), *_notices(message, parts, show is not None)),
         parts=parts,
-        files=tuple(embedded.file_of(message, segment) for segment in holders),
+        files=tuple(embedded.file_of(message, *one) for one in held[: embedded.FILES]),
     )
 
 
@@ -124,6 +127,19 @@ def _part(lines: list[Line], show: _Show | None) -> Part:
     pid = next((one for one in lines if one.name == "PID"), None)
     identity = None if pid is None else from_pid(pid)
     return Part(identity, () if show is None else tuple(show(lines)))
+
+
+def _left_out(people: int, files: int) -> list[Notice]:
+    """Return what is said of a message with more patients or files than are shown."""
+    title = _("Not all of it is shown")
+    found = []
+    if people > PARTS:
+        text = _("Of its %(count)s patients, the first %(shown)s are here.", count=people, shown=PARTS)
+        found.append(Notice("warn", title, text))
+    if files > embedded.FILES:
+        text = _("Of its %(count)s files, the first %(shown)s are here.", count=files, shown=embedded.FILES)
+        found.append(Notice("warn", title, text))
+    return found
 
 
 def _notices(message: Message, parts: Sequence[Part], has_view: bool) -> list[Notice]:

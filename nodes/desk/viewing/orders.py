@@ -129,7 +129,7 @@ def _document_kind(notice: Line, lines: Sequence[Line]) -> Any:
     """Return what a document is: as its writer chose it, if a desk wrote it; else as TXA-2 says."""
     kind = notice.code(2)
     for one in lines:
-        if one.file is not None and _letter(one) and REPORT_TYPES.get(one.text(3)) == kind:
+        if one.files and _letter(one) and REPORT_TYPES.get(one.text(3)) == kind:
             return _letter(one)
     return codes.word(codes.DOCUMENT_TYPE, kind) if kind else notice.coded(2)
 
@@ -242,14 +242,15 @@ def _visit(lines: Sequence[Line]) -> list[Block]:
 def _papers_and_results(lines: Sequence[Line]) -> list[Block]:
     """Return files as papers; what else is observed as panels; comments that belong to neither as text."""
     papers = [
-        Paper(_letter(one) or one.coded(3), one.file)
+        Paper(_letter(one) or one.coded(3), file)
         for one in lines
-        if one.name == "OBX" and one.file is not None
+        if one.name == "OBX"
+        for file in one.files
     ]
     rest = [
         one
         for one in lines
-        if one.name in {"ORC", "OBR", "NTE", "SPM"} or (one.name == "OBX" and one.file is None)
+        if one.name in {"ORC", "OBR", "NTE", "SPM"} or (one.name == "OBX" and not one.files)
     ]
     found: list[Block] = list(papers)
     if not _has(rest, "OBX", "OBR"):

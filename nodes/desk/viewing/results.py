@@ -158,7 +158,7 @@ def result(observation: Line) -> Result:
         at=observation.moment(14),
         method=observation.coded(17),
         notes=(),
-        embedded=observation.file,
+        embedded=observation.files,
     )
 
 

@@ -120,13 +120,13 @@ def formatted(message: Message, value: bytes) -> Markup:
 class Line:
     """One segment of a message, read for people. Numbers count from 1; what is absent is empty.
 
-    ``file`` is the number of the file within the message that the segment holds, None if it holds none.
+    ``files`` are the numbers of the files within the message that the segment holds.
     """
 
-    def __init__(self, message: Message, segment: Segment, file: int | None = None) -> None:
+    def __init__(self, message: Message, segment: Segment, files: tuple[int, ...] = ()) -> None:
         self.message = message
         self.segment = segment
-        self.file = file
+        self.files = files
 
     @property
     def name(self) -> str:

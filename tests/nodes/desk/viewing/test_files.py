@@ -1,4 +1,4 @@
-"""Files of a message by themselves: what one request reads."""
+"""Files of a message by themselves: which there are, which are said to be left out, what one request reads."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from sqlalchemy import select
 
 from nodes.desk.roles import Role
 from nodes.desk.viewing import foreign
+from nodes.desk.viewing.embedded import FILES
+from nodes.desk.viewing.message import PARTS
 from nodes.desk.viewing.pdfs import is_active
 from nodes.link.tables import inbox_files
+from protocols.hl7.build import build
 from tests.nodes.desk.desks import Ward
 from tests.nodes.desk.viewing import laid, messages
 
@@ -42,3 +45,41 @@ def test_a_file_that_is_lost_takes_no_other_along(ward: Ward) -> None:
     (ward.desk.home / ward.desk.read(lambda c: c.execute(of_second).scalar_one())).unlink()
     assert browser.get(f"/m/{number}/file/0/keep").status_code == 200
     assert browser.get(f"/m/{number}/file/1/keep").status_code != 200
+
+
+@pytest.mark.parametrize("kind", ["ORU^R01", "MDM^T02"])
+def test_each_repetition_of_a_value_is_a_file_of_its_own(ward: Ward, kind: str) -> None:
+    pair = messages.ed(laid.PDF), messages.ed(b"Note", kind="application")
+    both = [one[5] for one in pair]
+    number = laid.lay(
+        ward.station, build(messages.msh(kind), messages.PID, (*pair[0][:5], both, *pair[0][6:])), kind=kind
+    )
+    browser = ward.browser(Role.CLINICIAN)
+    page = browser.get(f"/m/{number}").text
+    for part, held in enumerate((laid.PDF, b"Note")):
+        assert f"/m/{number}/part/{part}" in page
+        assert browser.get(f"/m/{number}/part/{part}/keep").data == held
+    assert "Not all of it is shown" not in page
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "Not all of it is shown"),
+        ("fr", "Tout n’est pas affiché"),
+        ("ar", "لا يُعرض كل ما فيها"),
+    ],
+)
+def test_a_message_of_which_something_is_left_out_says_so(ward: Ward, language: str, said: str) -> None:
+    many = messages.ed(b"x")
+    whole = [messages.results(*[many] * FILES), build(messages.msh("ORU^R01"), *[messages.PID] * PARTS)]
+    over = [
+        messages.results(*[many] * (FILES + 1)),
+        messages.results(many, (*many[:5], [many[5]] * FILES, *many[6:])),
+        build(messages.msh("ORU^R01"), *[messages.PID] * (PARTS + 1)),
+    ]
+    browser = ward.browser(Role.CLINICIAN, language)
+    for body, expected in [(one, False) for one in whole] + [(one, True) for one in over]:
+        page = browser.get(f"/m/{laid.lay(ward.station, body)}").text
+        assert (said in page) == expected
+        assert ("200" in page.partition(said)[2][:300]) == expected

@@ -132,7 +132,7 @@ def test_comments_stand_where_they_belong() -> None:
 
 def test_a_file_among_results_is_named_by_its_number() -> None:
     first, second = panels(results(obx(1, "1"), ed(b"a"), ed(b"b")))[0].results[1:]
-    assert (first.embedded, second.embedded) == (0, 1)
+    assert (first.embedded, second.embedded) == ((0,), (1,))
     assert [file.data for file in view(results(ed(b"a"), ed(b"b"))).files] == [b"a", b"b"]
 
 
