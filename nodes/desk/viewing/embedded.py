@@ -1,7 +1,7 @@
 """Files within a message: OBX-5 of type ED (encapsulated data, HL7 v2.5.1 section 2.A.24).
 
-They are numbered in the order of their segments and its repetitions, from 0. The fourth component says how bytes became text
-(``Base64``, ``Hex``, ``A`` for plain text), the fifth holds it. What it is, the bytes say.
+They are numbered in the order of their segments and repetitions, from 0. The fourth component says how bytes
+became text (``Base64``, ``Hex``, ``A`` for plain text), the fifth holds it. What it is, the bytes say.
 """
 
 from __future__ import annotations

@@ -242,10 +242,7 @@ def _visit(lines: Sequence[Line]) -> list[Block]:
 def _papers_and_results(lines: Sequence[Line]) -> list[Block]:
     """Return files as papers; what else is observed as panels; comments that belong to neither as text."""
     papers = [
-        Paper(_letter(one) or one.coded(3), file)
-        for one in lines
-        if one.name == "OBX"
-        for file in one.files
+        Paper(_letter(one) or one.coded(3), file) for one in lines if one.name == "OBX" for file in one.files
     ]
     rest = [
         one

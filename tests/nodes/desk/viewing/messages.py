@@ -83,16 +83,16 @@ def results(*observations: SegmentFields, person: SegmentFields = PID) -> bytes:
     return build(msh("ORU^R01"), person, obr(), *observations)
 
 
-def ed(data: bytes, *, kind: str = "text", encoding: str = "Base64") -> SegmentFields:
-    """Return an observation that is a file."""
-    held = data.hex() if encoding == "Hex" else b64encode(data).decode("ascii")
+def ed(*files: bytes, kind: str = "text", encoding: str = "Base64") -> SegmentFields:
+    """Return an observation that is a file, or several."""
+    held = [one.hex() if encoding == "Hex" else b64encode(one).decode("ascii") for one in files]
     return (
         "OBX",
         "1",
         "ED",
         ("34133-9", "Dossier", "LN"),
         "",
-        ("", kind, "xml", encoding, held),
+        [("", kind, "xml", encoding, one) for one in held],
         *[""] * 5,
         "F",
     )
