@@ -8,6 +8,7 @@ from typing import Final
 from config.fields import size_text
 from hub import home as hub_home
 from hub.core import HubCore
+from runtime import credentials
 from runtime.probe import WriteProbe
 from runtime.status import Check, Readiness
 
@@ -38,9 +39,11 @@ def _disk(hub: HubCore) -> Readiness:
 
 def _keys(hub: HubCore) -> Readiness:
     path = hub.home / hub_home.KEYS
+    # In this order: while keys are changed, the file in the home may differ from what systemd handed over.
+    kept = path.is_file() or credentials.find(path, hub_home.CREDENTIAL).is_file()
     return Readiness(
-        ok=path.is_file(),
-        text=f"loaded, link key {hub.holds.links[0].fingerprint()}" if path.is_file() else f"{path} is gone",
+        ok=kept,
+        text=f"loaded, link key {hub.holds.links[0].fingerprint()}" if kept else f"{path} is gone",
         advice="put the file back from a backup before this daemon ends: it could not start again",
     )
 

@@ -80,9 +80,13 @@ class Trial:
                 raise TrialError(f"the message is not in the inbox: {said}")
 
     def keys_are_sealed(self) -> None:
-        """Both daemons that sealed their keys run, and no key lies in their homes."""
-        for name, home in (("hub", "wasl-hub"), ("alger", "wasl-node")):
-            self._machines[name].run(f"systemctl is-active {home} && ! test -e /var/lib/{home}/keys")
+        """Both daemons that sealed their keys are ready, and no key lies in their homes."""
+        for name, home, port in (("hub", "wasl-hub", 7601), ("alger", "wasl-node", 7610)):
+            machine = self._machines[name]
+            machine.run(f"systemctl is-active {home} && ! test -e /var/lib/{home}/keys")
+            ready = f"http://127.0.0.1:{port}/readyz"
+            asked = f"import urllib.request; urllib.request.urlopen('{ready}', timeout=10)"
+            machine.run(f'for n in $(seq 60); do python3 -c "{asked}" && exit 0; sleep 1; done; exit 1')
 
     def the_desk_is_shown_no_key(self) -> None:
         """Promise: the desk's process finds no key of its node, the first as little as later ones."""
@@ -251,11 +255,12 @@ def main() -> int:
         with booted(first) as machines:
             trial = Trial(machines)
             trial.follow(place / "install.md")
-            trial.keys_are_sealed()
-            if not asked.since:
+            if not asked.since:  # of one before there may be no such promise yet
+                trial.keys_are_sealed()
                 trial.the_desk_answers("oran")
                 trial.a_blocked_database_is_restarted()
             trial.upgraded(later)
+            trial.keys_are_sealed()
             trial.the_desk_is_shown_no_key()
             trial.the_desk_draws()
             trial.messages_go("renewed")

@@ -96,12 +96,15 @@ def test_the_console_is_fed_by_its_threads_and_the_database(
         console.wait()
 
 
-def test_keys_from_a_credential(daemon: Daemon, tmp_path: Path) -> None:
-    """The daemon runs with keys that are nowhere in its home; without them it says what is missing."""
+def test_keys_from_a_credential(daemon: Daemon, network: Network, tmp_path: Path) -> None:
+    """The daemon is ready with keys that are nowhere in its home; without them it says what is missing."""
     handed = tmp_path / "credentials"
     handed.mkdir()
     (daemon.home / "keys").rename(handed / f"wasl-{daemon.room.removesuffix('s')}.keys")
+    if daemon is not network.hub:
+        network.hub.start()  # no node is ready without it
     daemon.start(more={"CREDENTIALS_DIRECTORY": str(handed)})
+    wait_until("it is ready", lambda: daemon.get("/readyz")[0] == 200, 20)
     assert daemon.stop() == 0
     daemon.start(wait=False)
     assert daemon.wait_dead() == 1
