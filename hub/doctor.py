@@ -109,7 +109,7 @@ def _credentials(connection: Connection) -> Finding:
     names = ", ".join(
         f"{name} in {(until - now_ms) / 1000 / DAY_S:.0f} days" for until, name in soon[:LISTED]
     )
-    remedy = "renew them in time: a facility whose credential expired sends and receives nothing"
+    remedy = "have `wasl-node rotate` run there: nobody can seal for a facility whose credential has expired"
     return doctor.warn("credentials", f"{len(soon)} expire: {names}", remedy)
 
 

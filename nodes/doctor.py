@@ -97,7 +97,7 @@ def _of_tables(home: Path) -> list[Finding]:
 
 def _credential(identity: Identity) -> Finding:
     what = f"credential {identity.credential.serial} of {identity.facility}"
-    remedy = "ask the hub's administrator for a new one in time: without it nothing is sent or received"
+    remedy = "run `wasl-node rotate`: once it has expired nobody can seal for this node (docs/runbooks.md)"
     return doctor.expiry("credential", what, identity.credential.not_after_ms, remedy)
 
 

@@ -41,9 +41,7 @@ def _keys(core: LinkCore) -> Readiness:
     left_ms = credential.not_after_ms - now_ms
     if left_ms < 0:
         text = f"credential {credential.serial} of {credential.facility} has expired"
-        return Readiness(
-            ok=False, text=text, advice="ask the hub's administrator for a code; see docs/runbooks.md"
-        )
+        return Readiness(ok=False, text=text, advice="run `wasl-node rotate`; see docs/runbooks.md")
     if now_ms < credential.not_before_ms:
         text = f"credential {credential.serial} of {credential.facility} is not valid yet"
         return Readiness(ok=False, text=text, advice="set this machine's clock")

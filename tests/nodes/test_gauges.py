@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from random import Random
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import func, select, update
 
-from nodes import health
+from nodes import doctor, health
 from nodes.gauges import NodeGauges
 from nodes.link import inbox
 from nodes.link.core import LinkCore
@@ -17,6 +19,7 @@ from nodes.link.tables import outbox
 from nodes.link.trust import Trust
 from protocols.link.envelope import State
 from runtime.clock import SimulatedClock
+from runtime.doctor import Word
 from runtime.executors import ClockExecutor
 from tests.nodes.fixtures import EPOCH_MS, Station
 from tests.nodes.test_housekeeping import put
@@ -99,6 +102,15 @@ def test_a_credential_that_ended_and_a_clock_that_is_off_are_not_ready(shown: Sh
     found = health._clock(core)
     assert (found.ok, found.text) == (False, "the hub's is -301.0 s from ours")
     clock.skew_ms = core.identity.credential.not_after_ms
-    assert not health._keys(core).ok
+    ended = health._keys(core)
+    assert not ended.ok
+    assert "`wasl-node rotate`" in ended.advice, "the hub lets in who has an ended credential, and renews it"
     clock.skew_ms = -clock.now_ms()
     assert not health._keys(core).ok
+
+
+def test_the_doctor_says_as_well_how_an_ended_credential_is_renewed(shown: Shown) -> None:
+    identity = shown.core.identity
+    credential = msgspec.structs.replace(identity.credential, not_before_ms=0, not_after_ms=1)
+    found = doctor._credential(replace(identity, credential=credential))
+    assert (found.word, "`wasl-node rotate`" in found.remedy) == (Word.FAIL, True)
