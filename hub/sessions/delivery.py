@@ -340,7 +340,8 @@ class Delivery:
             return None
         row, priority = sent
         self._here.discard(seq)
-        self._released.add(seq)
+        if self._running:  # a look that is under way may have read it still
+            self._released.add(seq)
         if row.files:
             self._open_lane(row, priority)
         return row
@@ -369,9 +370,7 @@ class Delivery:
         return True
 
     def _disown(self, row: Queued) -> None:
-        for identifier in {
-            ref.id for ref in decode_envelope(decode_message(row.message).envelope).attachments
-        }:
+        for identifier in set(_files_of(row)):
             self._uses[identifier] -= 1
             if not self._uses[identifier]:
                 del self._uses[identifier], self._offered[identifier]

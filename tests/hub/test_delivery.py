@@ -106,3 +106,19 @@ def test_a_code_that_no_database_can_hold_is_the_nodes_fault(rest: Rest, caller:
     caller.say(f.Taken((f.Taking(sequence, State.RETURNED, "a\0b", b""),)))
     end = caller.ended()
     assert (end.reason, end.text) == (f.Goodbye.PROTOCOL_FAULT, "malformed: TAKEN with a NUL in a code")
+
+
+def test_a_session_that_keeps_up_remembers_nothing_of_what_was_answered(rest: Rest) -> None:
+    """It may last for weeks; what was answered counts only while the table is being read."""
+    enrol(rest, "chu-oran", ONE, "cardio")
+    caller = Caller(rest, ONE)
+    caller.turn()
+    for number in range(1, 301):
+        rest.core.commits.accept([entry(number, ORAN)])
+        caller.turn()
+        (deliver,) = caller.heard(f.Deliver)
+        caller.say(returned(deliver))
+    session = rest.core.sessions.get("chu-oran")
+    assert session is not None
+    assert rest.sql(lambda c: store.queue(c, "chu-oran", 0, 0, 9)) == []
+    assert len(session._delivery._released) < 10
