@@ -6,7 +6,7 @@ than was asked: copies that came later are not among them, and those that left t
 touched. Each sender gets a non-delivery report (``given-up``): nothing is ever discarded silently.
 
 A copy that the facility's node is being sent is not taken from under it: the queue has to be held, the copy
-stopped, or the facility away.
+stopped a while ago (``KNOWN_MS``), or the facility away.
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ from hub.audit.journal import Act, person_of, record
 from hub.spool import holds
 
 LISTED: Final = 50
+KNOWN_MS: Final = 10_000
+"""For how long a copy has been stopped that counts as not being sent to a facility which is connected.
+
+The process that has the session is poked, and looks at every round: after 2 s, and what a round takes.
+Nothing else bounds it, so one that hangs may be later. A pause is certain: that process says that it holds.
+"""
 
 
 class Stage(StrEnum):
@@ -132,10 +138,12 @@ def confirm(connection: Connection, number: int, *, actor: str, now_ms: int) -> 
         raise AdminRefused("same-person", users.why_not_second(from_ms))
     found = queues.chosen(connection, asked.facility, [copy.seq for copy in copies])
     if queues.is_being_sent(connection, asked.facility):
-        stopped = holds.stopped(connection, asked.facility)
+        stopped = holds.stopped(connection, asked.facility, now_ms - KNOWN_MS)
         if any(copy.seq not in stopped for copy in found):
             raise AdminRefused(
-                "connected", f"{asked.facility} may be taking them now: pause its queue or stop them first"
+                "connected",
+                f"{asked.facility} may be taking them now: pause its queue or stop them first, and try again"
+                f" {KNOWN_MS // 1000} seconds after",
             )
     why = {"reason": asked.reason, "discard": str(number), "asked_by": asked.asked_by}
     queues.send_back(connection, asked.facility, found, why, actor=actor, now_ms=now_ms)

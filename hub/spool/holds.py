@@ -90,14 +90,19 @@ def pauses(connection: Connection) -> dict[str, Pause]:
     return {row.facility: Pause(*row) for row in rows}
 
 
-def stopped(connection: Connection, facility: str) -> dict[int, str]:
-    """Return what is stopped of a facility's queue, and why, by number; what left the queue is left out."""
-    rows = connection.execute(
+def stopped(connection: Connection, facility: str, until_ms: int | None = None) -> dict[int, str]:
+    """Return what is stopped of a facility's queue, and why, by number; what left the queue is left out.
+
+    With ``until_ms`` only what was stopped by then.
+    """
+    query = (
         select(queue_stops.c.seq, queue_stops.c.reason)
         .join(spool, spool.c.seq == queue_stops.c.seq)
         .where(queue_stops.c.facility == facility)
     )
-    return {row.seq: row.reason for row in rows}
+    if until_ms is not None:
+        query = query.where(queue_stops.c.since_ms <= until_ms)
+    return {row.seq: row.reason for row in connection.execute(query)}
 
 
 def stopped_counts(connection: Connection) -> dict[str, int]:

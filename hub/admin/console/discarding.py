@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 from flask import redirect, render_template, request
+from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 from sqlalchemy import Connection
 
@@ -13,7 +14,7 @@ from hub.admin import discards, users
 from hub.admin.console.context import Console, visitor
 from hub.admin.console.refusals import REFUSED, Errors, errors
 from hub.admin.console.views import number_in
-from hub.admin.discards import Copy, Discard, Stage
+from hub.admin.discards import KNOWN_MS, Copy, Discard, Stage
 from hub.admin.errors import AdminRefused, NotThere
 
 STAGES = {
@@ -72,8 +73,18 @@ def _decide(console: Console, number: str, act: Any) -> Any:
     except NotThere:
         raise
     except AdminRefused as error:
-        return _one(console, number, errors(error.code)), REFUSED
+        return _one(console, number, _wrong(error.code)), REFUSED
     return redirect(f"/discards/{number_in(number)}", 303)
+
+
+def _wrong(code: str) -> Errors:
+    if code == "connected":  # of queues it is said what helps one person; here there are two
+        said = gettext(
+            "The facility is connected, and may be taking them: pause its queue, or stop these messages. If "
+            "they were stopped just now, try again in %(seconds)s seconds.", seconds=KNOWN_MS // 1000,
+        )  # fmt: skip
+        return (("decision", said),)
+    return errors(code)
 
 
 def _uuid(identifier: bytes) -> str:

@@ -15,7 +15,7 @@ from flask import Flask
 from sqlalchemy import Connection, Engine, select, update
 
 from hub.admin import discards, holds, queues, users
-from hub.admin.discards import Stage
+from hub.admin.discards import KNOWN_MS, Stage
 from hub.admin.errors import AdminRefused
 from hub.admin.network import places
 from hub.admin.overview import Matter, attention, look
@@ -334,12 +334,24 @@ def test_nothing_is_discarded_from_under_a_node_that_is_taking_it(opened: Opened
 
 
 def test_a_stopped_copy_is_discarded_though_its_node_is_connected(opened: Opened) -> None:
+    """But not at once: until its session knows that it is stopped, it may still be sent."""
     chosen = opened.waiting(CANASTEL)
     transact(opened.engine, lambda c: holds.stop(c, CANASTEL, chosen, reason="r", actor=ONE, now_ms=EPOCH_MS))
     number = transact(
         opened.engine, lambda c: discards.ask(c, CANASTEL, chosen, reason="r", actor=ONE, now_ms=EPOCH_MS)
     )
-    assert transact(opened.engine, lambda c: discards.confirm(c, number, actor=TWO, now_ms=EPOCH_MS)) == 1
+
+    def confirm(now_ms: int) -> int:
+        return transact(opened.engine, lambda c: discards.confirm(c, number, actor=TWO, now_ms=now_ms))
+
+    for now_ms in (EPOCH_MS - 1, EPOCH_MS, EPOCH_MS + KNOWN_MS - 1):
+        with pytest.raises(AdminRefused, match="10 seconds after") as refused:
+            confirm(now_ms)
+        assert refused.value.code == "connected"
+    page = opened.admin.post(f"/discards/{number}/confirm", {})
+    assert (page.status_code, "try again in 10 seconds" in page.text) == (422, True)
+    assert opened.waiting(CANASTEL) == chosen
+    assert confirm(EPOCH_MS + KNOWN_MS) == 1
 
 
 # ── counting ───────────────────────────────────────────────────────────────────────────────
