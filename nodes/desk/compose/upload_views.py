@@ -167,6 +167,8 @@ def take_form(desk: Desk, draft: str) -> Any:
         raise
     except (DeskRefused, NodeError) as error:
         why = f"?refused={error.code}"
+    except StorageFull:
+        why = "?refused=no-room"
     finally:
         for one in files:
             one.close()

@@ -25,6 +25,7 @@ from nodes.desk.roles import Permission, sends
 from nodes.desk.tables import ACCOUNTS
 from nodes.link.errors import NodeError
 from nodes.link.ids import id_text, parse_id
+from runtime.storage_errors import StorageFull
 from runtime.transactions import transact
 from runtime.web import languages, signin
 from runtime.web.entrance import TOO_EARLY
@@ -65,7 +66,7 @@ def begin(desk: Desk) -> Any:
             draft = desk.change(lambda c: service.begin(c, who, empty, now_ms))
     except NotThere:
         raise
-    except (DeskRefused, NodeError) as error:
+    except (DeskRefused, NodeError, StorageFull) as error:
         return _drafts(desk, [("drafts", words.refusal(error))]), 422
     return redirect(f"/compose/{draft.id}/recipient", 303)
 
@@ -280,6 +281,8 @@ def send(desk: Desk, draft: str) -> Any:
         except (DeskRefused, NodeError) as error:
             if error.code == sending.CHANGED:
                 return _check(desk, who, found, [("confirmed", words.refusal(error))]), 409
+            return _check(desk, who, found, [("content", words.refusal(error))]), 422
+        except StorageFull as error:
             return _check(desk, who, found, [("content", words.refusal(error))]), 422
     return redirect(f"/compose/{draft}/sent", 303)
 

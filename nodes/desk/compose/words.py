@@ -13,6 +13,7 @@ from nodes.desk.errors import DeskRefused
 from nodes.link.errors import NodeError
 from protocols.link.places import WILAYAS, FacilityKind
 from protocols.parties import Sex
+from runtime.storage_errors import StorageFull
 from runtime.web import languages
 
 KINDS: Final = {
@@ -133,8 +134,10 @@ def fault(one: Fault) -> tuple[str, str]:
     return one.field, str(FAULTS[one.code]) % counts
 
 
-def refusal(error: DeskRefused | NodeError) -> str:
+def refusal(error: DeskRefused | NodeError | StorageFull) -> str:
     """Return why something was not done."""
+    if isinstance(error, StorageFull):
+        return str(REFUSED["no-room"])
     if error.code in REFUSED:
         return str(REFUSED[error.code])
     return str(gettext("This could not be done: %(why)s", why=str(error)))

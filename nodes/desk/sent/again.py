@@ -67,7 +67,7 @@ def send(
     """Put the content of ``one`` again, for ``recipient``; returns the new message's id.
 
     ``nonce`` is the form's: sent twice, it is one message. Raises DeskRefused (not-kept: its files are gone),
-    what :func:`nodes.link.outbox.put` refuses, StorageError.
+    NoRoom, what :func:`nodes.link.outbox.put` refuses, StorageError.
     """
     if recipient not in {copy.recipient for copy in one.copies}:
         raise DeskRefused("no-such-copy", f"{recipient[:80]!r} is no recipient of this message")

@@ -19,10 +19,11 @@ from nodes.desk.roles import Permission, resends
 from nodes.desk.sent import again, lateness, printed, service, store
 from nodes.desk.sent.store import Copy, Sent, Wanted
 from nodes.link import tracking
-from nodes.link.errors import Refused
+from nodes.link.errors import NoRoom, Refused
 from nodes.link.ids import id_text, parse_id
 from nodes.link.tracking import Moment
 from protocols.link.envelope import State, facility_of
+from runtime.storage_errors import StorageFull
 from runtime.web import languages
 from runtime.web.site import Page
 
@@ -169,8 +170,10 @@ def resend(desk: Desk, identifier: str) -> Any:
             desk.engine, desk.home, one, request.form.get("to", ""), by=who.name,
             nonce=request.form.get("nonce", ""), floor_bytes=desk.settings.disk.floor_bytes, now_ms=now_ms,
         )  # fmt: skip
-    except (DeskRefused, Refused) as error:
+    except (DeskRefused, Refused, NoRoom) as error:
         return _track(desk, identifier, words.refusal(error.code)), 422
+    except StorageFull:
+        return _track(desk, identifier, words.refusal("no-room")), 422
     desk.poke()
     return redirect(f"/s/{id_text(fresh)}", 303)
 

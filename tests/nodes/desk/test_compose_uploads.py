@@ -6,14 +6,17 @@ import hashlib
 import io
 import json
 import os
+from typing import NoReturn
 
 import pytest
 
 from nodes.desk.compose import bounds, receiving, service, store
 from nodes.desk.roles import Role
+from nodes.gateways.api.uploads import Uploads
 from nodes.link import files, tracking
 from nodes.link.tracking import SentFile
 from protocols.hl7.er7 import Message
+from runtime.storage_errors import StorageFull
 from tests.nodes.desk.composing import Uploading, begun, sent, written
 from tests.nodes.desk.desks import Browser, Ward
 
@@ -245,6 +248,32 @@ def test_a_form_without_a_file_says_so(other: Browser, files: list[tuple[io.Byte
     answer = other.post(f"/compose/{draft}/files/form", {"file": files})
     assert "?refused=" in answer.location
     assert 'class="notice bad"' in other.get(answer.location.partition("#")[0]).text
+
+
+def test_a_disk_that_fills_up_is_no_database_out_of_reach(
+    ward: Ward, writer: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_room(*_: object, **__: object) -> NoReturn:
+        raise StorageFull("No space left on device")
+
+    said = "no room on the node’s disk"
+    draft, whole = begun(writer), written(writer)
+    files_sent = {"file": [(io.BytesIO(b"one"), "a.bin")]}
+    seq = ward.arrive("urgences")
+    writer.get(f"/m/{seq}")
+    with monkeypatch.context() as full:
+        full.setattr(Uploads, "keep", out_of_room)
+        answer = writer.post(f"/compose/{draft}/files/form", files_sent)
+        assert (answer.status_code, answer.location) == (
+            303, f"/compose/{draft}/content?refused=no-room#files",
+        )  # fmt: skip
+        assert said in writer.get(answer.location.partition("#")[0]).text
+        passed_on = writer.post("/compose", {"forward": str(seq)})
+        assert (passed_on.status_code, said in passed_on.text) == (422, True)
+    monkeypatch.setattr(files, "prepare", out_of_room)
+    answer = sent(writer, whole)
+    assert (answer.status_code, said in answer.text) == (422, True)
+    assert ward.station.sent() == []
 
 
 def test_what_a_crash_left_behind_is_swept(ward: Ward, writer: Browser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zlib
+from typing import NoReturn
 
 import pytest
 from sqlalchemy import Connection, select, update
@@ -16,6 +17,7 @@ from nodes.link import facts, files, outbox, tables, tracking
 from nodes.link.ids import id_text
 from nodes.link.tables import outbox_recipients
 from protocols.link.envelope import Receipt, State
+from runtime.storage_errors import StorageFull
 from tests.nodes.desk.desks import Ward, oru
 
 ORAN = "cardio@chu-oran"
@@ -45,6 +47,11 @@ def put(
         return done.id
 
     return ward.desk.change(send)
+
+
+def out_of_room(*_: object, **__: object) -> NoReturn:
+    """Do as a write does on a full disk."""
+    raise StorageFull("No space left on device")
 
 
 def receipt_for(ward: Ward, identifier: bytes, at_ms: int) -> bytes:
@@ -213,6 +220,22 @@ def test_sent_again_it_has_the_same_content_and_files(ward: Ward) -> None:
     gone = browser.post(f"/s/{id_text(first)}/again", {"to": ORAN, "nonce": "2"})
     assert gone.status_code == 422
     assert "does not have its files" in gone.text
+
+
+def test_a_full_disk_sends_nothing_again_and_says_so(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether there is no room from the beginning, or it ends while files are sealed."""
+    first = id_text(put(ward, content=b"x" * 1_000))
+    browser = ward.browser(Role.CLINICIAN)
+    with monkeypatch.context() as full:
+        full.setattr("nodes.link.files.free_bytes", lambda _home: 0)
+        answers = [browser.post(f"/s/{first}/again", {"to": ORAN, "nonce": "1"})]
+    with monkeypatch.context() as full:
+        full.setattr(files, "prepare", out_of_room)
+        answers.append(browser.post(f"/s/{first}/again", {"to": ORAN, "nonce": "1"}))
+    for answer in answers:
+        assert answer.status_code == 422
+        assert "The disk of this node is too full to take it." in answer.text
+    assert len(ward.station.sent()) == 1
 
 
 def test_it_is_taken_back_only_while_it_certainly_is_here(ward: Ward) -> None:
