@@ -83,6 +83,8 @@ class Uploads:
             while piece := file.read(bounds.COPY_BYTES):
                 digest.update(piece)
                 size += len(piece)
+            # A part may have lain for days: under its new name nobody who sweeps just now knows it yet.
+            os.utime(file.fileno(), (now_ms / 1000, now_ms / 1000))
             disk.sync_file(file.fileno(), path)
         path.rename(self._directory / f"{identifier.hex()}{_DATA}")
         disk.sync_directory(self._directory)

@@ -290,6 +290,19 @@ def test_what_a_crash_left_behind_is_swept(ward: Ward, writer: Browser) -> None:
     assert left(ward) == own, "the orphans are gone, the draft's files are not"
 
 
+def test_a_file_that_is_kept_during_a_sweep_is_no_orphan(ward: Ward, writer: Browser) -> None:
+    """A draft that lay for days: its part's time is of then, and the sweep has asked for names already."""
+    upload = Uploading(writer, begun(writer), "a", b"x")
+    upload.piece(0)
+    store_of = receiving.drawer(ward.desk)
+    now_ms = ward.desk.clock.now_ms()
+    (part,) = (ward.desk.home / receiving.DIRECTORY).iterdir()
+    os.utime(part, (now_ms / 1000 - 2 * 86_400,) * 2)
+    parts, kept = ward.desk.read(store.names_in_use)
+    assert upload.finish().status_code == 204
+    assert store_of.others(parts, kept, older_than_ms=now_ms - receiving.ORPHAN_MS) == []
+
+
 def test_bytes_that_vanished_from_the_disk_are_asked_for_again(ward: Ward, writer: Browser) -> None:
     draft = begun(writer)
     upload = Uploading(writer, draft, "a", SCAN)
