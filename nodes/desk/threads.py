@@ -26,6 +26,8 @@ from protocols.link.envelope import facility_of
 
 READ_BYTES: Final = 65_536
 """References are looked for in this much of a message."""
+THREAD: Final = 200
+"""Messages of a conversation that are shown, the newest, of each side."""
 
 
 def references(body: bytes) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from nodes.desk.folding import terms
 from nodes.desk.mail.rank import Rank
 from nodes.desk.tables import mail
+from nodes.desk.threads import THREAD
 from nodes.link.ids import id_text, parse_id
 from nodes.link.tables import inbox, openings
 from protocols.link.envelope import State
@@ -196,9 +197,11 @@ def find(connection: Connection, seq: int) -> Mail | None:
 
 
 def thread(connection: Connection, department: str, identifier: bytes) -> list[Mail]:
-    """Return what arrived of a thread, oldest first."""
-    query = select(*_SHOWN).where(mail.c.thread == identifier, mail.c.department == department)
-    return [_mail(row) for row in connection.execute(query.order_by(mail.c.seq))]
+    """Return what arrived of a thread, oldest first: the newest ``THREAD``, and one more if there is."""
+    # No index for the department, as in what was sent.
+    query = select(*_SHOWN).where(mail.c.thread == identifier, mail.c.department.concat("") == department)
+    rows = connection.execute(query.order_by(mail.c.seq.desc()).limit(THREAD + 1)).all()
+    return [_mail(row) for row in rows[::-1]]
 
 
 def about(connection: Connection, departments: Sequence[str], numbers: Sequence[str]) -> list[Mail]:

@@ -22,6 +22,7 @@ from nodes.desk.mail.service import Reader
 from nodes.desk.mail.store import After, Mail, Wanted
 from nodes.desk.roles import Permission
 from nodes.desk.sent import store as sent_store
+from nodes.desk.threads import THREAD
 from nodes.desk.viewing import pages as viewing
 from nodes.link.ids import id_text
 from runtime.web.site import Page
@@ -230,6 +231,7 @@ def _about(desk: Desk, connection: Connection, one: Mail) -> dict[str, Any]:
     return {
         "thread": thread,
         "thread_sent": sent_store.thread(connection, one.department, one.thread),
+        "most": THREAD,
         "id_text": id_text,
         "members": departments.members_of(connection, one.department, desk.clock.now_ms()),
         "titles": people.titles(connection),

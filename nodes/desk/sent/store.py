@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or
 
 from nodes.desk.folding import terms
 from nodes.desk.tables import sent
+from nodes.desk.threads import THREAD
 from nodes.link.ids import id_text, parse_id
 from nodes.link.tables import outbox, outbox_recipients
 from protocols.link.envelope import State
@@ -125,10 +126,11 @@ def find(connection: Connection, identifier: bytes) -> Sent | None:
 
 
 def thread(connection: Connection, department: str, identifier: bytes) -> list[Sent]:
-    """Return what was sent in a thread, oldest first."""
-    # By the thread alone: asked for both, SQLite goes through all that the department ever sent.
-    rows = connection.execute(_query().where(sent.c.thread == identifier).order_by(sent.c.seq)).all()
-    return _with_copies(connection, [row for row in rows if row.department == department])
+    """Return what was sent in a thread, oldest first: the newest ``THREAD``, and one more if there is."""
+    # No index for the department: asked for both, SQLite goes through all that the department ever sent.
+    query = _query().where(sent.c.thread == identifier, sent.c.department.concat("") == department)
+    rows = connection.execute(query.order_by(sent.c.seq.desc()).limit(THREAD + 1)).all()
+    return _with_copies(connection, rows[::-1])
 
 
 def of_day(connection: Connection, department: str, from_ms: int, before_ms: int) -> int:

@@ -18,6 +18,7 @@ from nodes.desk.mail.views import FORBIDDEN, QUERY_CHARS, midnight, number_in
 from nodes.desk.roles import Permission, resends
 from nodes.desk.sent import again, lateness, printed, service, store
 from nodes.desk.sent.store import Copy, Sent, Wanted
+from nodes.desk.threads import THREAD
 from nodes.link import tracking
 from nodes.link.errors import NoRoom, Refused
 from nodes.link.ids import id_text, parse_id
@@ -85,14 +86,20 @@ def _track(desk: Desk, identifier: str, error: str) -> Any:
     who, now_ms, raw = visitor(), desk.clock.now_ms(), _id(identifier)
     catching.catch_up(desk.engine, desk.home)
     running = desk.poke()
+    seen = request.args.get("seen", "") if request.headers.get("HX-Request") else None
 
     def look(connection: Connection) -> dict[str, Any]:
         one = service.find(connection, who.departments, raw)
+        # What becomes of a message the daemon writes, without a word to the desk: its states are the version.
+        version = "-".join(str(int(copy.state)) for copy in one.copies) + str(one.answered_ms)
+        if seen == version:
+            return {}
         whole, link = tracking.find(connection, raw), lateness.look(connection, running=running)
         named = places.titles(connection, [copy.recipient for copy in one.copies])
         titles = people.titles(connection)
         return {
             "one": one,
+            "version": version,
             "ways": [
                 (copy, _steps(one, copy, whole.history, named, titles, desk.facility),
                  lateness.lateness(one, copy, link, now_ms))
@@ -104,17 +111,15 @@ def _track(desk: Desk, identifier: str, error: str) -> Any:
             "may_recall": service.may_recall(connection, one),
             "thread": mail_store.thread(connection, one.department, one.thread),
             "thread_sent": store.thread(connection, one.department, one.thread),
+            "most": THREAD,
         }  # fmt: skip
 
-    # What becomes of a message the daemon writes, without a word to the desk: its states are the version.
     found = desk.read(look)
-    version = "-".join(str(int(copy.state)) for copy in found["one"].copies) + str(found["one"].answered_ms)
-    if request.headers.get("HX-Request") and request.args.get("seen") == version:
+    if not found:
         return "", 204
     return render_template(
-        "way.html", **found, id_text=id_text, late=words.late, error=error, version=version,
-        nonce=str(now_ms), now=now_ms,
-    )  # fmt: skip
+        "way.html", **found, id_text=id_text, late=words.late, error=error, nonce=str(now_ms), now=now_ms
+    )
 
 
 def _id(text: str) -> bytes:

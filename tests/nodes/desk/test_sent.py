@@ -9,10 +9,14 @@ from typing import NoReturn
 
 import pytest
 from sqlalchemy import Connection, select, update
+from sqlalchemy.event import listen
 
 from nodes.desk import audit, catching
+from nodes.desk.mail import store as mail_store
 from nodes.desk.roles import Role
 from nodes.desk.sent import store
+from nodes.desk.tables import sent
+from nodes.desk.threads import THREAD
 from nodes.link import facts, files, outbox, tables, tracking
 from nodes.link.ids import id_text
 from nodes.link.tables import outbox_recipients
@@ -126,6 +130,62 @@ def test_an_answer_ends_the_way_and_begins_no_thread(ward: Ward) -> None:
     assert f"/m/{foreign}" not in page
     assert "Conversation" in browser.get(f"/m/{number}").text
     assert "Conversation" not in browser.get(f"/m/{foreign}").text
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "Of each side the newest 200 are shown"),
+        ("fr", "De chaque côté, les 200 plus récents sont affichés"),
+        ("ar", "تُعرض أحدث 200 من كل جانب"),
+    ],
+)
+def test_of_a_long_conversation_the_newest_are_shown(ward: Ward, language: str, said: str) -> None:
+    """Whoever may answer may do so without end: the page does not grow with it, nor does what it asks."""
+    identifier = put(ward, key="order-7")
+    answer = oru("X", extra="ORC|RE|order-7.1||order-7\r")
+    numbers = [ward.arrive(body=answer, sender="labo@chu-oran") for _ in range(THREAD)]
+    browser = ward.browser(Role.CLINICIAN, language)
+    assert said not in browser.get(f"/s/{id_text(identifier)}").text
+    numbers.append(ward.arrive(body=answer, sender="labo@chu-oran"))
+    page = browser.get(f"/s/{id_text(identifier)}").text
+    conversation = page.partition('aria-labelledby="thread"')[2]
+    assert re.findall(r'href="/m/(\d+)"', conversation) == [str(one) for one in numbers[1:]]
+    assert said in page
+    assert said in browser.get(f"/m/{numbers[0]}").text
+
+
+def test_a_conversation_holds_nothing_of_another_department_and_reads_by_its_thread(ward: Ward) -> None:
+    thread = put(ward, key="order-7")
+    put(ward, key="order-8", sender="urgences")
+    ward.station.do(lambda c: c.execute(update(sent).values(thread=thread)))
+
+    def look(connection: Connection) -> tuple[list[bytes], list[str]]:
+        asked: list[str] = []
+        listen(connection, "before_cursor_execute", lambda _c, _u, text, *_: asked.append(text))
+        found = store.thread(connection, "cardio", thread)
+        mail_store.thread(connection, "cardio", thread)
+        plans = [
+            str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}", (1,) * one.count("?")).all())
+            for one in tuple(asked)
+            if "thread" in one and "_recipients" not in one
+        ]
+        return [one.id for one in found], plans
+
+    found, plans = ward.desk.read(look)
+    assert found == [thread]
+    assert ["desk_sent_thread" in plans[0], "desk_mail_thread" in plans[1]] == [True, True], plans
+
+
+def test_a_page_that_follows_a_message_reads_no_conversation_until_it_moves(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identifier = put(ward)
+    browser = ward.browser(Role.CLINICIAN)
+    asks = browser.get(f"/s/{id_text(identifier)}").text.partition('hx-get="')[2].partition('"')[0]
+    for module, name in ((store, "thread"), (mail_store, "thread"), (tracking, "open_files")):
+        monkeypatch.setattr(module, name, None)
+    assert browser.get(asks, headers={"HX-Request": "true"}).status_code == 204
 
 
 @pytest.mark.parametrize(
