@@ -17,9 +17,10 @@ from nodes.desk.errors import DeskRefused
 from nodes.desk.mail.views import number_in
 from nodes.desk.people import NewUser
 from nodes.desk.roles import Permission, Role
-from nodes.desk.tables import PASSKEYS
-from runtime.web import passkeys
+from nodes.desk.tables import ACCOUNTS, PASSKEYS
+from runtime.web import passkeys, signin
 from runtime.web.passwords import WeakPassword
+from runtime.web.signin import AccountChanged
 from runtime.web.site import Page
 
 QUERY_CHARS: Final = 200
@@ -57,6 +58,7 @@ def add(desk: Desk) -> Any:
     wanted = set(request.form.getlist("departments"))
 
     def enter(connection: Connection) -> None:
+        signin.require_unchanged(connection, ACCOUNTS, who.user)
         known = departments.served(connection, desk.settings, desk.facility)
         people.add(connection, new, actor=who.actor, now_ms=now_ms)
         departments.set_membership(connection, new.name, wanted, known, actor=who.actor, now_ms=now_ms)
@@ -66,6 +68,8 @@ def add(desk: Desk) -> Any:
         hashed = desk.passwords.hash(said["name"], request.form.get("password", ""))
         new = NewUser(said["name"], said["title"], said["role"], hashed)
         desk.change(enter)
+    except AccountChanged:  # while the password was hashed
+        return redirect("/users", 303)
     except (DeskRefused, WeakPassword) as error:
         return _list(desk, errors_of(error), said), 422
     return redirect(f"/users/{said['name']}", 303)
@@ -141,8 +145,16 @@ def end_session(desk: Desk, name: str) -> Any:
 
 
 def _changed(desk: Desk, name: str, operation: Any) -> Any:
+    who = visitor()
+
+    def apply(connection: Connection) -> None:
+        signin.require_unchanged(connection, ACCOUNTS, who.user)
+        operation(connection)
+
     try:
-        desk.change(operation)
+        desk.change(apply)
+    except AccountChanged:
+        return redirect(f"/users/{name}", 303)
     except DeskRefused as error:
         if error.code in FIELDS:
             return _user(desk, name, errors_of(error)), 422

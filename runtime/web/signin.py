@@ -140,13 +140,13 @@ def require_password(
 
 
 class AccountChanged(Exception):  # noqa: N818 - states the condition
-    """The account was switched off, or got another password, after its password was looked at."""
+    """The account was switched off, or got another password or role, after it was looked at."""
 
 
 def require_unchanged(connection: Connection, tables: AccountTables, user: User) -> None:
     """Raise AccountChanged unless the account is as it was read, in the transaction that relies on it."""
     now = accounts.find_user(connection, tables, user.name)
-    if now is None or not now.active or now.password != user.password:
+    if now is None or not now.active or (now.password, now.role) != (user.password, user.role):
         raise AccountChanged(user.name)
 
 

@@ -15,6 +15,7 @@ from threading import Lock
 from typing import Final
 
 from hub.admin.console.context import Console
+from hub.admin.roles import Permission
 from hub.admin.tokens import SEEN_EVERY_MS, TEXT_CHARS, Holder, holder, seen
 from runtime import transactions
 from runtime.clock import Clock
@@ -75,11 +76,7 @@ class Gate:
                 retry_after_s=-(-wait_ms // 1000),
             )  # fmt: skip
         event(_LOG, logging.WARNING, "api-token-refused", address=address)
-        raise ApiError(
-            401, "unauthorized",
-            "needs the header `Authorization: Bearer TOKEN` with a token that counts: an administrator makes"
-            " one by `wasl-hub token create`, or on the console's page of tokens",
-        )  # fmt: skip
+        raise unauthorized()
 
     def _spend(self, name: str, clock: Clock) -> None:
         now_s = clock.monotonic_s()
@@ -92,3 +89,22 @@ class Gate:
                     429, "too-fast", f"a token asks at most {RATE_PER_S:.0f} times a second", retry_after_s=1
                 )
             credit.left -= 1
+
+
+def unauthorized() -> ApiError:
+    """Return what is said to whoever has no token that counts."""
+    return ApiError(
+        401, "unauthorized",
+        "needs the header `Authorization: Bearer TOKEN` with a token that counts: an administrator makes"
+        " one by `wasl-hub token create`, or on the console's page of tokens",
+    )  # fmt: skip
+
+
+def require(holder: Holder | None, needs: str) -> None:
+    """Raise ApiError (401, 403) unless the token counts and may do what ``needs`` says."""
+    if holder is None:
+        raise unauthorized()
+    if Permission(needs) not in holder.permissions:
+        raise ApiError(
+            403, "forbidden", f"the role of token {holder.token.name!r} does not include {needs!r}"
+        )

@@ -17,12 +17,12 @@ from flask import Flask, Request, Response, g, request
 from sqlalchemy import Connection
 from werkzeug.exceptions import HTTPException
 
+from hub.admin import tokens
 from hub.admin.api import once, problems
-from hub.admin.api.access import Gate
+from hub.admin.api.access import Gate, require
 from hub.admin.api.routes import IDEMPOTENCY_KEY, AdminRoute, Ask, Text
 from hub.admin.api.table import DOCUMENT, PLAN, ROUTES, fits
 from hub.admin.console.context import Console
-from hub.admin.roles import Permission
 from hub.admin.tokens import Holder
 from runtime import crash
 from runtime.logs import event
@@ -92,10 +92,7 @@ def beside(pages: WSGIApplication, api: WSGIApplication) -> WSGIApplication:
 def _respond(console: Console, in_flight: once.InFlight, route: AdminRoute, **path: str) -> Response:
     asked: Request = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # Flask's way to the thing itself
     holder: Holder = g.holder
-    if Permission(route.needs) not in holder.permissions:
-        raise ApiError(
-            403, "forbidden", f"the role of token {holder.token.name!r} does not include {route.needs!r}"
-        )
+    require(holder, route.needs)
     for name, text in path.items():
         if not fits(name, text):
             raise ApiError(404, "not-found", f"{text[:64]!r} cannot be a {name}: see {DOCUMENT}")
@@ -113,13 +110,19 @@ def _respond(console: Console, in_flight: once.InFlight, route: AdminRoute, **pa
 
 
 def _change(ask: Ask, in_flight: once.InFlight, route: AdminRoute, asked: Request) -> Response:
-    """Do a change once, whatever happens to the request and its answer."""
+    """Do a change once, whatever happens to the request and its answer.
+
+    The token is judged again in the transaction of the change: it may have waited for others, or hashed a
+    password, since it was admitted.
+    """
     key = once.key_of(asked.headers.get(IDEMPOTENCY_KEY))
     parts = (route.name.encode(), msgspec.json.encode(dict(ask.path)), msgspec.json.encode(ask.body))
-    name = once.Asked(ask.holder.token.name, key, once.fingerprint(g.secret, *parts))
+    secret: str = g.secret
+    name = once.Asked(ask.holder.token.name, key, once.fingerprint(secret, *parts))
     (status,) = route.answers
 
     def run(connection: Connection) -> once.Said:
+        require(tokens.holder(connection, secret, ask.now_ms), route.needs)
         said = once.find(connection, name, ask.now_ms)
         if said is None:
             said = once.Said(status, msgspec.json.encode(operation(connection)))

@@ -45,12 +45,18 @@ def _role_choices() -> list[tuple[str, str]]:
 def add(console: Console) -> Any:
     """Add a user."""
     name, role = request.form.get("name", "").strip(), request.form.get("role", "")
-    who = visitor()
+    who, now_ms = visitor(), console.clock.now_ms()
+
+    def enter(connection: Connection) -> None:
+        signin.require_unchanged(connection, ACCOUNTS, who.user)
+        users.add(connection, name, role, hashed, actor=who.actor, now_ms=now_ms)
+
     try:
         users.check_name(name)
         hashed = console.passwords.hash(name, request.form.get("password", ""))
-        now_ms = console.clock.now_ms()
-        console.change(lambda c: users.add(c, name, role, hashed, actor=who.actor, now_ms=now_ms))
+        console.change(enter)
+    except AccountChanged:  # while the password was hashed
+        return redirect("/users", 303)
     except (AdminRefused, WeakPassword) as error:
         return _list(console, _errors(error), name), 422
     return redirect(f"/users/{name}", 303)
@@ -113,8 +119,16 @@ def end_session(console: Console, name: str) -> Any:
 
 
 def _changed(console: Console, name: str, operation: Any, said: str = "") -> Any:
+    who = visitor()
+
+    def apply(connection: Connection) -> None:
+        signin.require_unchanged(connection, ACCOUNTS, who.user)
+        operation(connection)
+
     try:
-        console.change(operation)
+        console.change(apply)
+    except AccountChanged:
+        return redirect(f"/users/{name}", 303)
     except AdminRefused as error:
         if error.code in FIELDS:
             return _user(console, name, _errors(error)), 422

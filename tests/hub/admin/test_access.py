@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from hub.admin import users
 from hub.admin.console.context import Console
@@ -221,6 +221,38 @@ def test_a_password_that_was_set_meanwhile_is_the_one_that_counts(tmp_path: Path
         acts = read(engine, lambda c: [*c.execute(select(audit.c.action)).scalars()])
         assert "sign-in.refused" in acts
         assert Browser(app).sign_in("viewer", "something else entirely").status_code == 303
+
+
+@pytest.mark.parametrize("lost", ["switched off", "another role"])
+@pytest.mark.parametrize("path", ["/users", "/users/viewer/password"])
+def test_who_may_no_longer_while_a_password_is_hashed_changes_nothing(
+    tmp_path: Path, path: str, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hashing takes its time, and waits for others': somebody else takes the right away meanwhile."""
+    with open_console(tmp_path) as (app, console, engine):
+        browser = Browser(app)
+
+        def take_away(connection: Connection) -> None:
+            users.add(connection, "lila", "administrator", "hash", actor="cli:root", now_ms=EPOCH_MS)
+            if lost == "another role":
+                users.change_role(connection, "administrator", "viewer", actor="user:lila", now_ms=EPOCH_MS)
+            else:
+                users.switch(connection, "administrator", active=False, actor="user:lila", now_ms=EPOCH_MS)
+
+        def then_hash(self: Passwords, name: str, password: str) -> str:
+            console.change(take_away)
+            return hashed(self, name, password)
+
+        browser.sign_in("administrator")
+        form = {"name": "mine", "role": "administrator", "password": "a long enough one"}
+        hashed = Passwords.hash
+        monkeypatch.setattr(Passwords, "hash", then_hash)
+        answer = browser.post(path, form)
+        monkeypatch.undo()
+        assert (answer.status_code, answer.location) == (303, path.removesuffix("/password"))
+        assert "mine" not in {user.name for user in read(engine, users.everybody)}
+        assert Browser(app).sign_in("viewer").status_code == 303
+        assert browser.get("/users").status_code == 303, "and is signed out"
 
 
 @pytest.mark.parametrize("path", ["/%09/evil.example/x", "/%5C/evil.example", "//evil.example", "/a%0Ab"])

@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from hub.admin import tokens, users
 from hub.admin.api import access
 from hub.admin.api.app import BODY_BYTES, beside
 from hub.admin.api.table import DOCUMENT, PREFIX, ROUTES
 from hub.admin.roles import GRANTS, Role
-from hub.admin.tables import api_tokens
+from hub.admin.tables import api_answers, api_tokens
 from hub.audit.journal import person_of
 from hub.audit.tables import audit
 from runtime.transactions import transact
 from runtime.web import signin
+from runtime.web.passwords import Passwords
 from runtime.web.problems import ApiError
 from tests.hub.admin.programs import MAKER, Program, add_token, open_program, refused
 from tests.hub.hubs import DAY_MS, EPOCH_MS
@@ -128,6 +130,45 @@ def test_a_token_may_do_no_more_than_the_user_who_made_it(program: Program) -> N
     assert program.ask("GET", "/queues").status_code == 200
     transact(program.engine, lambda c: users.switch(c, "lila", active=False, actor=MAKER, now_ms=EPOCH_MS))
     refused(program.ask("GET", "/queues"), 401, "unauthorized")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"), [("revoked", "unauthorized"), ("asleep", "unauthorized"), ("lesser", "forbidden")]
+)
+@pytest.mark.parametrize("path", ["/users", "/users/viewer/password"])
+def test_a_token_that_counts_no_more_when_the_change_begins_changes_nothing(
+    program: Program, path: str, change: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hashing a password takes its time, and waits for others': the token is taken away meanwhile."""
+    transact(
+        program.engine,
+        lambda c: users.add(c, "lila", "administrator", "hash", actor=MAKER, now_ms=EPOCH_MS),
+    )
+    program.secrets["lila"] = add_token(program.engine, "nightly", "administrator", maker="user:lila")
+    program.role = "lila"
+
+    def take_away(connection: Any) -> None:
+        if change == "revoked":
+            tokens.revoke(connection, "nightly", actor=MAKER, now_ms=EPOCH_MS)
+        elif change == "asleep":
+            users.switch(connection, "lila", active=False, actor=MAKER, now_ms=EPOCH_MS)
+        else:
+            users.change_role(connection, "lila", "viewer", actor=MAKER, now_ms=EPOCH_MS)
+
+    def then_hash(_self: Passwords, _name: str, _password: str) -> str:
+        program.console.change(take_away)
+        return "hash of hers"
+
+    monkeypatch.setattr(Passwords, "hash", then_hash)
+    body = {"password": "a long enough one"}
+    new = {"name": "mine", "role": "administrator", **body}
+    refused(
+        program.post(path, new if path == "/users" else body), 401 if code == "unauthorized" else 403, code
+    )
+    found = program.sql(users.everybody)
+    assert "mine" not in {user.name for user in found}
+    assert "hash of hers" not in {user.password for user in found}
+    assert program.sql(lambda c: c.execute(select(api_answers)).all()) == []
 
 
 @pytest.mark.parametrize("who", ["administrator", "lila"])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import Connection, select, text
 
-from nodes.desk import audit, totp
+from nodes.desk import audit, people, totp
 from nodes.desk.audit import Wanted
+from nodes.desk.people import NewUser
 from nodes.desk.roles import Role
 from nodes.desk.tables import audit as audit_table
 from nodes.desk.totp import STEP_MS, Kept
+from runtime.web.passwords import Passwords
 from tests.nodes.desk.desks import PASSWORD, Browser, Ward
+from tests.nodes.fixtures import EPOCH_MS
 from tests.runtime.web.authenticator import Authenticator
 
 NEW = {"name": "amina", "title": "Dr Amina Benali", "role": "clinician", "password": "a long enough one",
@@ -44,6 +47,32 @@ def test_users_are_made_changed_and_switched_off(ward: Ward) -> None:
     last = {"title": "x", "role": "nurse"}
     assert admin.post("/users/administrator/change", last).status_code == 422
     assert admin.post("/users/administrator/switch", {"active": "0"}).status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/users", "/users/nurse/password"])
+def test_who_may_no_longer_while_a_password_is_hashed_changes_nothing(
+    ward: Ward, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hashing takes its time, and waits for others': another one switches this administrator off."""
+    admin = ward.browser(Role.ADMINISTRATOR)
+    hashed = Passwords.hash
+
+    def switch(connection: Connection) -> None:
+        other = NewUser("lila", "Lila", Role.ADMINISTRATOR, "hash")
+        people.add(connection, other, actor="cli:root", now_ms=EPOCH_MS)
+        people.switch(connection, "administrator", active=False, actor="user:lila", now_ms=EPOCH_MS)
+
+    def then_hash(self: Passwords, name: str, password: str) -> str:
+        ward.desk.change(switch)
+        return hashed(self, name, password)
+
+    monkeypatch.setattr(Passwords, "hash", then_hash)
+    answer = admin.post(path, {**NEW, "role": "administrator"})
+    monkeypatch.undo()
+    assert (answer.status_code, answer.location) == (303, path.removesuffix("/password"))
+    assert "amina" not in {user.name for user in ward.desk.read(people.everybody)}
+    assert Browser(ward.app).sign_in("nurse").status_code == 303
+    assert admin.get("/users").status_code == 303, "and is signed out"
 
 
 def test_a_passkey_signs_in_and_the_journal_tells(ward: Ward) -> None:
