@@ -121,17 +121,17 @@ def switch(desk: Desk, name: str) -> Any:
 
 
 def password(desk: Desk, name: str) -> Any:
-    """Set a user's password."""
+    """Set another user's password; one's own is changed where the old one is asked for."""
     who, now_ms = visitor(), desk.clock.now_ms()
+    if name == who.name:
+        return redirect("/account", 303)
     try:
         hashed = desk.passwords.hash(name, request.form.get("password", ""))
     except WeakPassword as error:
         return _user(desk, name, errors_of(error)), 422
     return _changed(
         desk, name,
-        lambda c: people.change_password(
-            c, name, hashed, but=who.session.token, actor=who.actor, now_ms=now_ms
-        ),
+        lambda c: people.change_password(c, name, hashed, but=None, actor=who.actor, now_ms=now_ms),
     )  # fmt: skip
 
 

@@ -94,17 +94,17 @@ def switch(console: Console, name: str) -> Any:
 
 
 def password(console: Console, name: str) -> Any:
-    """Set a user's password."""
+    """Set another user's password; one's own is changed where the old one is asked for."""
     who, now_ms = visitor(), console.clock.now_ms()
+    if name == who.name:
+        return redirect("/account", 303)
     try:
         hashed = console.passwords.hash(name, request.form.get("password", ""))
     except WeakPassword as error:
         return _user(console, name, _errors(error)), 422
     return _changed(
         console, name,
-        lambda c: users.change_password(
-            c, name, hashed, but=who.session.token, actor=who.actor, now_ms=now_ms
-        ),
+        lambda c: users.change_password(c, name, hashed, but=None, actor=who.actor, now_ms=now_ms),
         "?done=password",
     )  # fmt: skip
 

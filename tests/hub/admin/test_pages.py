@@ -146,6 +146,16 @@ def test_ones_own_password_and_sessions(tmp_path: Path) -> None:
         assert here.post("/account/sessions/end", {"session": "x"}).status_code == 404
 
 
+def test_ones_own_password_is_changed_only_where_the_old_one_is_asked_for(tmp_path: Path) -> None:
+    with open_console(tmp_path) as (app, _, _):
+        admin = signed_in(app, "administrator")
+        answer = admin.post("/users/administrator/password", {"password": "a long enough one"})
+        assert (answer.status_code, answer.location) == (303, "/account")
+        assert Browser(app).sign_in("administrator", "a long enough one").status_code == 401
+        assert Browser(app).sign_in("administrator").status_code == 303
+        assert 'action="/users/administrator/password"' not in admin.get("/users/administrator").text
+
+
 def test_the_map_has_every_wilaya_once(tmp_path: Path) -> None:
     with open_console(tmp_path) as (app, _, engine):
         drawn = tiles(read(engine, places))

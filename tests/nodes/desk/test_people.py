@@ -207,6 +207,22 @@ def test_a_code_is_taken_away_with_the_password_only(ward: Ward) -> None:
     assert not ward.desk.read(lambda c: totp.wanted(c, "nurse"))
 
 
+def test_users_is_no_way_round_the_password_for_ones_own_account(ward: Ward) -> None:
+    admin = ward.browser(Role.ADMINISTRATOR)
+    admin.get("/account/code")
+    admin.post("/account/code", {"code": code_of(ward, "administrator")}, "/account/code")
+    answer = admin.post("/users/administrator/password", {"password": "a long enough one"})
+    assert (answer.status_code, answer.location) == (303, "/account")
+    answer = admin.post("/users/administrator/code/remove", {})
+    assert (answer.status_code, answer.location) == (303, "/account/code")
+    assert ward.desk.read(lambda c: totp.wanted(c, "administrator"))
+    assert Browser(ward.app).sign_in("administrator", "a long enough one").status_code == 401
+    assert Browser(ward.app).sign_in("administrator").location == "/sign-in/code", "the old one counts"
+    page = admin.get("/users/administrator").text
+    for form in ("password", "code/remove"):
+        assert f'action="/users/administrator/{form}"' not in page
+
+
 def test_a_session_is_no_place_to_guess_the_password_in(ward: Ward) -> None:
     """Wherever it is asked for, and from whatever address: the owner's other pages and sessions go on."""
     browser = ward.browser(Role.NURSE)
