@@ -1,9 +1,10 @@
 """Discarding: copies that one person alone may not return, because they may be at their recipient already.
 
-Somebody asks, with a reason; an administrator who is somebody else confirms or refuses; who asked may take it
-back. Nothing changes before that. What was chosen is written down with the question, so nobody confirms more
-than was asked: copies that came later are not among them, and those that left the queue meanwhile are not
-touched. Each sender gets a non-delivery report (``given-up``): nothing is ever discarded silently.
+Somebody asks, with a reason; an administrator who is somebody else confirms. Any administrator may refuse,
+and who asked may take it back: neither takes two, since both leave all as it is. Nothing changes before it
+is confirmed. What was chosen is written down with the question, so nobody confirms more than was asked:
+copies that came later are not among them, and those that left the queue meanwhile are not touched. Each
+sender gets a non-delivery report (``given-up``): nothing is ever discarded silently.
 
 A copy that the facility's node is being sent is not taken from under it: the queue has to be held, the copy
 stopped a while ago (``KNOWN_MS``), or the facility away.
@@ -154,7 +155,7 @@ def confirm(connection: Connection, number: int, *, actor: str, now_ms: int) -> 
 
 
 def refuse(connection: Connection, number: int, *, actor: str, now_ms: int) -> None:
-    """Say no as another administrator. Raises NotThere, AdminRefused (settled)."""
+    """Say no; no second person is needed for that. Raises NotThere, AdminRefused (settled)."""
     _open(connection, number)
     _settle(connection, number, Stage.REFUSED, actor, now_ms)
     record(connection, Act(actor, "discard.refused", str(number), {}), now_ms)

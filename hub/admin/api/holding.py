@@ -1,4 +1,4 @@
-"""Holding queues back, and discarding by two people: one asks, another administrator confirms or refuses."""
+"""Holding queues back, and discarding by two people: one asks, another administrator confirms."""
 
 from __future__ import annotations
 

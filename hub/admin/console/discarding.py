@@ -57,7 +57,7 @@ def confirm(console: Console, number: str) -> Any:
 
 
 def refuse(console: Console, number: str) -> Any:
-    """Say no, as the second person."""
+    """Say no, as any administrator."""
     return _decide(console, number, discards.refuse)
 
 
