@@ -14,11 +14,13 @@ from werkzeug.wrappers import Response
 from nodes.desk import departments, words
 from nodes.desk.context import Desk, Visitor
 from nodes.desk.errors import NotThere
+from nodes.desk.heavy import Busy
 from nodes.desk.mail import views as mail
 from nodes.desk.people import titles
 from nodes.desk.roles import may
 from nodes.desk.table import PAGES, POLLS
 from nodes.desk.tables import ACCOUNTS
+from nodes.desk.viewing import pages as viewing
 from nodes.link.errors import NotFound
 from runtime import transactions
 from runtime.storage_errors import StorageError
@@ -54,6 +56,7 @@ def create_app(desk: Desk) -> Flask:
     app.before_request(lambda: _judge(desk, needs))
     app.register_error_handler(NotThere, lambda _error: say(404))
     app.register_error_handler(NotFound, lambda _error: say(404))
+    app.register_error_handler(Busy, viewing.busy)
     app.register_error_handler(StorageError, lambda _error: say(503))
     app.jinja_env.globals.update(
         facility=desk.facility, menu=MENU, may=_may, now_ms=desk.clock.now_ms, me=_me,

@@ -7,6 +7,7 @@ from typing import Final
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 
+from nodes.desk import heavy
 from nodes.desk.roles import Role
 from nodes.desk.sent.lateness import Why
 from protocols.hl7 import catalogue
@@ -79,6 +80,7 @@ REFUSALS: Final = {
     "too-late": _("It may have left this facility already, and nothing takes it back from there."),
     "not-kept": _("This node does not have its files any more."),
     "no-such-copy": _("This is no recipient of the message."),
+    heavy.CODE: heavy.SAID,
     "no-room": _("The disk of this node is too full to take it."),
     "unknown-mailbox": _("The facility has no such department."),
     "facility-inactive": _("The facility takes no part now."),

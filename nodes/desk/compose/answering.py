@@ -21,7 +21,7 @@ import msgspec
 from flask_babel import gettext
 from sqlalchemy import Connection
 
-from nodes.desk import audit
+from nodes.desk import audit, heavy
 from nodes.desk.compose import bounds, receiving, service
 from nodes.desk.compose.content import Content, Kind, one_line
 from nodes.desk.compose.store import Draft
@@ -54,8 +54,8 @@ _DATE_DIGITS: Final = 8
 def begin(desk: Desk, who: Visitor, seq: int, *, forward: bool) -> Draft:
     """Begin a draft from message ``seq``, which somebody of the department has opened.
 
-    Raises NotThere; DeskRefused (too-many-drafts, too-many-files); Damaged, OSError (one passed on is not
-    what arrived any more); what ``receiving`` raises for its files. Then there is no draft.
+    Raises NotThere; DeskRefused (too-many-drafts, too-many-files, busy); Damaged, OSError (one passed on is
+    not what arrived any more); what ``receiving`` raises for its files. Then there is no draft.
     """
     now_ms = desk.clock.now_ms()
     one, received = desk.read(lambda c: mail.received(c, who.departments, seq))
@@ -75,8 +75,9 @@ def begin(desk: Desk, who: Visitor, seq: int, *, forward: bool) -> Draft:
 
     draft = desk.change(enter)
     try:
-        for name, size, pieces in originals:
-            receiving.take_pieces(desk, who, draft.id, name, size, pieces)
+        with heavy.turn(sum(size for _name, size, _pieces in originals)):
+            for name, size, pieces in originals:
+                receiving.take_pieces(desk, who, draft.id, name, size, pieces)
     except BaseException:
         with suppress(DeskRefused):  # sent or discarded in the meantime, in another tab
             receiving.drop(desk, desk.change(lambda c: service.discard(c, who.name, draft.id, now_ms)))

@@ -24,7 +24,7 @@ from typing import BinaryIO, Final
 from sqlalchemy import Connection
 
 from crypto.primitives import sha256_stream
-from nodes.desk import audit
+from nodes.desk import audit, heavy
 from nodes.desk.compose import bounds, service, store
 from nodes.desk.compose.store import Upload
 from nodes.desk.context import Desk, Visitor
@@ -186,7 +186,7 @@ def _begin_again(desk: Desk, files: Uploads, upload: Upload) -> None:
 def finish(desk: Desk, who: Visitor, draft: str, identifier: str, root: bytes | None) -> Upload:
     """Keep a file that has come whole; again the same if it is kept already.
 
-    Raises NotThere, DeskRefused (incomplete; bad-root: it begins anew), StorageError.
+    Raises NotThere, DeskRefused (incomplete; bad-root: it begins anew; busy), StorageError.
     """
     with _LOCKS[hash(identifier) % len(_LOCKS)]:
         upload = desk.read(lambda c: find(c, who, draft, identifier))
@@ -196,10 +196,11 @@ def finish(desk: Desk, who: Visitor, draft: str, identifier: str, root: bytes | 
             raise DeskRefused("incomplete", f"{upload.received} of {upload.size} bytes are here")
         files = drawer(desk)
         path = files.part(upload.part)
-        if not path.exists() or (root is not None and not hmac.compare_digest(root, root_of(path))):
-            _begin_again(desk, files, upload)
-            raise DeskRefused("bad-root", "what came is not the file that was sent: it begins anew")
-        return _keep(desk, who, files, upload)
+        with heavy.turn(upload.size):
+            if not path.exists() or (root is not None and not hmac.compare_digest(root, root_of(path))):
+                _begin_again(desk, files, upload)
+                raise DeskRefused("bad-root", "what came is not the file that was sent: it begins anew")
+            return _keep(desk, who, files, upload)
 
 
 def root_of(path: Path) -> bytes:

@@ -24,7 +24,7 @@ from babel.dates import get_timezone
 from sqlalchemy import Connection, select
 
 from crypto.primitives import blake2b
-from nodes.desk import audit, catching, departments
+from nodes.desk import audit, catching, departments, heavy
 from nodes.desk.compose import picking, receiving, service, store
 from nodes.desk.compose.content import HL7_KINDS, Kind
 from nodes.desk.compose.store import Draft, Upload
@@ -63,7 +63,7 @@ def send(desk: Desk, who: Visitor, identifier: str, mark: str) -> bytes:
     """Send a draft and return the message's id; the same again if it was sent before.
 
     ``mark`` is :func:`mark_of` what was checked. Raises NotThere; DeskRefused (unready: a page has faults;
-    changed: the draft is not what was checked; file-lost); NodeError (NoRoom, Refused).
+    changed: the draft is not what was checked; file-lost; busy); NodeError (NoRoom, Refused).
     """
     draft, uploads, recipient, sender = desk.read(lambda c: _whole(c, desk, who, identifier))
     if draft.sent_id is not None:
@@ -143,7 +143,8 @@ def _prepare(desk: Desk, body: bytes, uploads: list[Upload]) -> files.Prepared:
             ) from error
         for source in sources:
             opened.enter_context(source.stream)
-        return files.prepare(desk.home, body, sources, floor_bytes=desk.settings.disk.floor_bytes)
+        with heavy.turn(sum(source.size_bytes for source in sources)):
+            return files.prepare(desk.home, body, sources, floor_bytes=desk.settings.disk.floor_bytes)
 
 
 def _put(

@@ -5,7 +5,8 @@
 - ``PATCH …/files/F`` with ``Upload-Offset`` and, if it can, ``Upload-Checksum: sha256 BASE64``: 204 when the
   piece is durable. 409 with the right ``Upload-Offset`` if it is another one; 422 if the piece is damaged.
 - ``HEAD`` and ``GET …/files/F``: ``Upload-Offset`` and ``Upload-Length``.
-- ``POST …/files/F/finish`` (root, hexadecimal): 204 when the file is whole and kept; 422 if it is another.
+- ``POST …/files/F/finish`` (root, hexadecimal): 204 when the file is whole and kept; 422 if it is another;
+  503 with ``Retry-After`` if too many large ones are being read.
 
 Errors are problems as the API's (RFC 9457), in the reader's language. After tus (tus.io, protocol 1.0.0),
 which this is not: pieces are of one size, and the whole has a hash.
@@ -21,6 +22,7 @@ from typing import Any, BinaryIO, Final, cast
 import msgspec
 from flask import Response, redirect, render_template, request
 
+from nodes.desk import heavy
 from nodes.desk.compose import bounds, receiving, service, store, words
 from nodes.desk.compose.receiving import WrongOffset
 from nodes.desk.context import Desk, visitor
@@ -35,7 +37,7 @@ _NUMBER: Final = re.compile(r"[0-9]{1,19}")
 _ROOT: Final = re.compile(r"[0-9a-f]{64}")
 _CHECKSUM: Final = "sha256 "
 _DIGEST_BYTES: Final = 32
-_STATUS: Final = {"no-room": 507, "sent": 409, "too-much": 413}
+_STATUS: Final = {"no-room": 507, "sent": 409, "too-much": 413, heavy.CODE: 503}
 
 
 def _said(act: Callable[[], Response]) -> Response:
@@ -56,7 +58,10 @@ def _said(act: Callable[[], Response]) -> Response:
 
 def _problem(status: int, error: DeskRefused | NodeError) -> Response:
     body = Problem("about:blank", "", status, words.refusal(error), error.code)
-    return Response(msgspec.json.encode(body), status, mimetype=MEDIA_TYPE)
+    answer = Response(msgspec.json.encode(body), status, mimetype=MEDIA_TYPE)
+    if error.code == heavy.CODE:
+        answer.headers["Retry-After"] = str(heavy.RETRY_AFTER_S)
+    return answer
 
 
 def _number(text: str) -> int:

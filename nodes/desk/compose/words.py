@@ -7,6 +7,7 @@ from typing import Final
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 
+from nodes.desk import heavy
 from nodes.desk.compose import bounds
 from nodes.desk.compose.content import Fault, Kind
 from nodes.desk.errors import DeskRefused
@@ -105,6 +106,7 @@ REFUSED: Final = {
     "file-lost": _("A file is not here any more: remove it and attach it again."),
     "no-room": _("There is no room on the node’s disk: tell the administrator. Nothing was lost."),
     "damaged": _("What is kept here is not what arrived any more: tell the administrator."),
+    heavy.CODE: heavy.SAID,
     "unready": _("Something has to be put right first."),
     "too-much": _("Your drafts hold too much already: send or discard one first, or remove files."),
     "too-many-drafts": _("You have too many drafts: send or discard one first."),

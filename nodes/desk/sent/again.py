@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, select
 
 from crypto.errors import CryptoError
 from crypto.sealing import ContentKey
-from nodes.desk import audit, catching
+from nodes.desk import audit, catching, heavy
 from nodes.desk.errors import DeskRefused
 from nodes.desk.sent.store import Sent
 from nodes.link import files, outbox, tracking
@@ -66,15 +66,16 @@ def send(
 ) -> bytes:
     """Put the content of ``one`` again, for ``recipient``; returns the new message's id.
 
-    ``nonce`` is the form's: sent twice, it is one message. Raises DeskRefused (not-kept: its files are gone),
-    NoRoom, what :func:`nodes.link.outbox.put` refuses, StorageError.
+    ``nonce`` is the form's: sent twice, it is one message. Raises DeskRefused (not-kept: its files are
+    gone; busy), NoRoom, what :func:`nodes.link.outbox.put` refuses, StorageError.
     """
     if recipient not in {copy.recipient for copy in one.copies}:
         raise DeskRefused("no-such-copy", f"{recipient[:80]!r} is no recipient of this message")
     try:
         content, body = read(engine, lambda c: tracking.open_content(c, one.id, home))
         sources = read(engine, lambda c: _sources(c, one, content, home))
-        prepared = files.prepare(home, body, sources, floor_bytes=floor_bytes)
+        with heavy.turn(sum(source.size_bytes for source in sources)):
+            prepared = files.prepare(home, body, sources, floor_bytes=floor_bytes)
     except (CryptoError, FileNotFoundError) as fault:
         raise DeskRefused("not-kept", "this node does not have its files any more") from fault
     draft = outbox.Draft(

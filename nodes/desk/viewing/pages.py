@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from flask import Response, abort, make_response, redirect, render_template, request
+from flask_babel import gettext
 from markupsafe import Markup
 from sqlalchemy import Connection
 
-from nodes.desk import audit
+from nodes.desk import audit, heavy
 from nodes.desk.context import Desk, visitor
+from nodes.desk.heavy import Busy
 from nodes.desk.mail import service
 from nodes.desk.mail.store import Mail
 from nodes.desk.roles import Permission
@@ -174,6 +176,19 @@ def show(desk: Desk, number: int, source: str, index: int) -> Response:
     except (CannotShow, RemoteProtocolError):
         pass
     return abort(404)
+
+
+def busy(_error: Busy) -> Response:
+    """Say that there is no turn for a large file now, in a few words where a frame asks for one."""
+    if request.endpoint == "file_show":
+        answer = _frameable(Response(str(heavy.SAID), 503, mimetype="text/plain"), PDF_POLICY)
+    else:
+        page = render_template(
+            "error.html", title=gettext("Not available now"), text=str(heavy.SAID), status=503
+        )
+        answer = make_response(page, 503)
+    answer.headers["Retry-After"] = str(heavy.RETRY_AFTER_S)
+    return answer
 
 
 def _warning(one: Identity | None, other: Identity | None) -> Any:

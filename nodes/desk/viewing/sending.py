@@ -4,7 +4,8 @@
 several are answered with the whole. The digest of the content is the entity tag, so ``If-Range`` works.
 
 *Checked.* A file is hashed before its first byte goes out, and again only if its size, time or inode changed:
-a range request does not read the whole file. What no longer is what arrived raises ``Damaged``.
+a range request does not read the whole file. What no longer is what arrived raises ``Damaged``. Reading a
+large one takes a turn (:mod:`nodes.desk.heavy`); one that was read needs none.
 
 *Handed over.* The server sends the file by itself (:mod:`runtime.web.downloads`), as fast as the browser
 reads; only where there is no such server, as in tests, is it read here.
@@ -26,6 +27,7 @@ from typing import BinaryIO, Final
 
 from flask import Response, request
 
+from nodes.desk import heavy
 from nodes.desk.viewing.names import disposition
 from nodes.link import inbox
 from nodes.link.inbox import ReceivedFile
@@ -75,21 +77,29 @@ class Checked:
         self._lock = Lock()
 
     def ensure(self, file: ReceivedFile, home: Path) -> None:
-        """Raise Damaged unless ``file`` is what arrived, OSError if it cannot be read."""
+        """Raise Damaged unless ``file`` is what arrived, OSError if it cannot be read, Busy."""
         path = home / file.path
-        key = self._key(path, file)
-        with self._lock:
-            if key is not None and key in self._known:
-                self._known.move_to_end(key)
-                return
-        for _ in inbox.file_pieces(file, home):
-            pass
+        if self._knows(self._key(path, file)):
+            return
+        with heavy.turn(file.size):
+            key = self._key(path, file)
+            if self._knows(key):
+                return  # it was read while this waited
+            for _ in inbox.file_pieces(file, home):
+                pass
         if key is None or key != self._key(path, file):
             return
         with self._lock:
             self._known[key] = None
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
+
+    def _knows(self, key: tuple[object, ...] | None) -> bool:
+        with self._lock:
+            if key is None or key not in self._known:
+                return False
+            self._known.move_to_end(key)
+            return True
 
     def _key(self, path: Path, file: ReceivedFile) -> tuple[object, ...] | None:
         try:
