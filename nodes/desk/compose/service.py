@@ -12,6 +12,8 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection
 
+from nodes.care.patients import service as patients
+from nodes.care.patients.store import Patient
 from nodes.desk import audit
 from nodes.desk.compose import bounds, picking, store
 from nodes.desk.compose.content import Content, Fault, Kind, patient_faults, recipient_faults, text_faults
@@ -19,7 +21,10 @@ from nodes.desk.compose.store import Draft, Upload
 from nodes.desk.context import Visitor
 from nodes.desk.errors import DeskRefused, NotThere
 from nodes.desk.roles import sends
+from nodes.desk.tables import ACCOUNTS
 from nodes.link.ids import id_text, new_id
+from runtime.web import signin
+from runtime.web.signin import Try
 
 STEPS: Final = ("recipient", "patient", "content", "check")
 _OLD_AT_ONCE: Final = 100
@@ -75,6 +80,40 @@ def change(
     if content != draft.content:
         store.save(connection, identifier, content, now_ms)
     return content
+
+
+def take_over(
+    connection: Connection, who: Visitor, draft: Draft, patient: Patient, said: str, now_ms: int
+) -> int | None:
+    """Take over a patient who is known here, if ``said`` is an identifier that no search of the draft held.
+
+    Returns None if so; else after how many seconds another may be tried, 0: at once. Wrong ones are written
+    down, and after a few of them each has to wait: nobody guesses through a calendar. Raises NotThere,
+    DeskRefused (sent).
+    """
+    asks = f"{who.name} patient"  # no name has a space
+    tries = Try(asks, asks, "", now_ms)
+    early_s = signin.wait_s(connection, ACCOUNTS, tries)
+    if early_s:
+        return early_s
+    subject, note = id_text(patient.id), {"draft": draft.id}
+    searched = draft.content.searched or ("",)
+    if not all(patients.confirms(patient, said, searched=one) for one in searched):
+        audit.record(connection, who.actor, "patient.unconfirmed", subject, note, now_ms)
+        return 0
+    signin.forget(connection, ACCOUNTS, tries)
+    change(connection, who.name, draft.id, _fields(patient), now_ms)
+    audit.record(connection, who.actor, "patient.picked", subject, note, now_ms)
+    return None
+
+
+def _fields(patient: Patient) -> dict[str, str]:
+    number = patient.numbers[0] if patient.numbers else None
+    return {
+        "family": patient.family, "given": patient.given, "sex": patient.sex, "born": patient.born,
+        "national": patient.nin or "", "number": number.value if number else "",
+        "authority": number.authority if number else "",
+    }  # fmt: skip
 
 
 def discard(connection: Connection, owner: str, identifier: str, now_ms: int) -> list[Upload]:

@@ -13,8 +13,8 @@ from flask_babel import gettext
 
 from nodes.care.patients import service as patients
 from nodes.care.patients.store import FOUND
-from nodes.desk import audit, people
 from nodes.desk import departments as duty
+from nodes.desk import people
 from nodes.desk.compose import answering, bounds, forms, picking, receiving, sending, service, store, words
 from nodes.desk.compose.content import Content, Fault
 from nodes.desk.compose.picking import Wanted
@@ -22,14 +22,12 @@ from nodes.desk.compose.store import Draft, Upload
 from nodes.desk.context import Desk, Visitor, visitor
 from nodes.desk.errors import DeskRefused, NotThere
 from nodes.desk.roles import Permission, sends
-from nodes.desk.tables import ACCOUNTS
 from nodes.link.errors import NodeError
 from nodes.link.ids import id_text, parse_id
 from runtime.storage_errors import StorageFull
 from runtime.transactions import transact
-from runtime.web import languages, signin
+from runtime.web import languages
 from runtime.web.entrance import TOO_EARLY
-from runtime.web.signin import Try
 from runtime.web.site import Page
 
 NEXT: Final = dict(zip(service.STEPS, service.STEPS[1:], strict=False))
@@ -188,43 +186,22 @@ def _patient(desk: Desk, _who: Visitor, draft: Draft, errors: Errors) -> str:
 
 
 def _pick(desk: Desk, who: Visitor, draft: Draft) -> Any:
-    """Take over a patient who is known here, if an identifier was said that no search of the draft held.
-
-    Wrong ones are written down, and after a few of them each has to wait: nobody guesses through a calendar.
-    """
+    """Take over a patient who is known here, if a second identifier is said."""
     raw, said = parse_id(request.form.get("known", "")[:64]), request.form.get("second", "")
     now_ms = desk.clock.now_ms()
     if raw is None:
         return _patient(desk, who, draft, [words.fault(Fault("q", "no-known"))]), 422
-    unconfirmed = [words.fault(Fault("second", "no-second"))]
-    if not said.strip():
-        return _patient(desk, who, draft, unconfirmed), 422
-    patient = desk.read(lambda c: patients.find(c, raw))
-    searched = draft.content.searched or ("",)
-    asks = f"{who.name} patient"  # no name has a space
-    tries = Try(asks, asks, "", now_ms)
-    early_s = transact(desk.engine, lambda c: signin.wait_s(c, ACCOUNTS, tries))
+    early_s: int | None = 0
+    if said.strip():
+        patient = desk.read(lambda c: patients.find(c, raw))
+        said = said[: bounds.QUERY_CHARS]
+        early_s = desk.change(lambda c: service.take_over(c, who, draft, patient, said, now_ms))
+    if early_s is None:
+        return _patient(desk, who, desk.read(lambda c: service.own(c, who.name, draft.id)), [])
     if early_s:
         text = gettext("Too many tries: wait %(span)s, then try again.", span=languages.span(early_s))
         return _patient(desk, who, draft, [("second", text)]), TOO_EARLY, {"Retry-After": str(early_s)}
-    if not all(patients.confirms(patient, said[: bounds.QUERY_CHARS], searched=one) for one in searched):
-        note = {"draft": draft.id}
-        desk.change(lambda c: audit.record(c, who.actor, "patient.unconfirmed", id_text(raw), note, now_ms))
-        return _patient(desk, who, draft, unconfirmed), 422
-    number = patient.numbers[0] if patient.numbers else None
-    fields = {
-        "family": patient.family, "given": patient.given, "sex": patient.sex, "born": patient.born,
-        "national": patient.nin or "", "number": number.value if number else "",
-        "authority": number.authority if number else "",
-    }  # fmt: skip
-
-    def take_over(connection: Any) -> Draft:
-        signin.forget(connection, ACCOUNTS, tries)
-        service.change(connection, who.name, draft.id, fields, now_ms)
-        audit.record(connection, who.actor, "patient.picked", id_text(raw), {"draft": draft.id}, now_ms)
-        return service.own(connection, who.name, draft.id)
-
-    return _patient(desk, who, desk.change(take_over), [])
+    return _patient(desk, who, draft, [words.fault(Fault("second", "no-second"))]), 422
 
 
 def _content(desk: Desk, _who: Visitor, draft: Draft, errors: Errors, *, more: int = 0) -> str:
