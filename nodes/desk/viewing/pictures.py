@@ -38,7 +38,11 @@ _inside: list[Any] = []
 
 
 class CannotShow(Exception):  # noqa: N818 (reads as what it is)
-    """An image, scan or archive that is not shown; ``code`` says why: too-large, unknown, damaged."""
+    """An image, scan or archive that is not shown; ``code`` says why.
+
+    It is too-large, unknown or damaged, or holds no-image; or drawing it is refused: no turn (busy), or its
+    process ended (spent).
+    """
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
