@@ -81,8 +81,9 @@ def shown(desk: Desk, departments: tuple[str, ...], received: Received) -> dict[
     if found.view is not None:
         earlier = desk.read(lambda c: reading.earlier_results(c, departments, received))
         found = reading.with_curves(found, received, earlier, desk)
-    inner = {(one.source, one.index): foreign.within(one) for one in found.everything}
-    return {"reading": found, "inner": inner, **words()}
+    everything = found.everything
+    inner = {(one.source, one.index): foreign.within(one) for one in everything}
+    return {"reading": found, "everything": everything, "inner": inner, **words()}
 
 
 def fields(desk: Desk, number: int) -> Any:

@@ -43,7 +43,7 @@ class Reading:
 
     @property
     def everything(self) -> tuple[Foreign, ...]:
-        """All files: those within the message, the body, attachments."""
+        """All files: those within the message, the body, attachments. Each time it looks what they are."""
         parts = self.view.files if self.view else ()
         return (*(foreign.part(parts, index) for index in range(len(parts))), *self.files)
 

@@ -37,6 +37,23 @@ def test_a_request_for_a_file_reads_no_other(ward: Ward, monkeypatch: pytest.Mon
     assert read == [len(laid.PDF), len(laid.PDF) + 1, len(laid.PDF)]
 
 
+def test_the_page_of_a_message_reads_each_file_once(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each document looked for its file among all anew: of two hundred, each was read two hundred times."""
+    body = build(messages.msh("MDM^T02"), messages.PID, messages.ed(*[laid.PDF] * 5))
+    number = laid.lay(ward.station, body, *TWO, kind="MDM^T02")
+    browser = ward.browser(Role.CLINICIAN)
+    assert browser.get(f"/m/{number}").status_code == 200
+    read: list[int] = []
+
+    def counted(_file: IO[bytes], size_bytes: int) -> bool:
+        read.append(size_bytes)
+        return False
+
+    monkeypatch.setattr(foreign, "is_active", counted)
+    assert browser.get(f"/m/{number}").text.count("<iframe") == 5
+    assert len(read) == 5 + len(TWO)
+
+
 def test_a_file_that_is_lost_takes_no_other_along(ward: Ward) -> None:
     number = laid.lay(ward.station, messages.results(messages.obx(1, "1.42")), *TWO)
     browser = ward.browser(Role.CLINICIAN)
