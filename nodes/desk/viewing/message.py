@@ -96,10 +96,11 @@ def view(raw: bytes, attached: Collection[str] = ()) -> View:
     )
 
 
-def every_field(raw: bytes) -> list[SegmentRows]:
-    """Return an HL7 message as it stands; raises as :func:`view` does."""
+def every_field(raw: bytes) -> tuple[list[SegmentRows], int]:
+    """Return an HL7 message as it stands, and how many segments it has; raises as :func:`view` does."""
     message = Message(raw)
-    return segment_rows(Line(message, segment) for segment in message.segments)
+    rows = segment_rows(Line(message, segment) for segment in message.segments)
+    return rows, len(message.segments)
 
 
 def _points(one: Line, names: Collection[str]) -> bool:

@@ -99,10 +99,10 @@ def fields(desk: Desk, number: int) -> Any:
     if reading.size_of(received, desk.home) > reading.BODY_BYTES:
         abort(404)
     try:
-        segments = every_field(inbox.read_body(received, desk.home))
+        segments, count = every_field(inbox.read_body(received, desk.home))
     except RemoteProtocolError:
         abort(404)
-    return render_template("fields.html", one=one, segments=segments, **words())
+    return render_template("fields.html", one=one, segments=segments, count=count, **words())
 
 
 def _asked(desk: Desk, number: int, source: str, index: int, act: str, *, parts: bool) -> Asked:

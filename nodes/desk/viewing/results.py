@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from nodes.desk.viewing import codes
 from nodes.desk.viewing.blocks import Fact, Panel, Result, facts
-from nodes.desk.viewing.written import Line, formatted, said
+from nodes.desk.viewing.written import CUT, Line, formatted, said
 from protocols.hl7.moments import read_moment
 
 FLAGS_SHOWN: Final = 8
@@ -98,12 +98,10 @@ class _Making:
         if not text:
             return
         if not self._results:
-            if len(self._notes) < NOTES_SHOWN:
-                self._notes.append(text)
+            self._notes += _bounded(len(self._notes), text)
             return
         last = self._results[-1]
-        if len(last.notes) < NOTES_SHOWN:
-            self._results[-1] = replace(last, notes=(*last.notes, text))
+        self._results[-1] = replace(last, notes=(*last.notes, *_bounded(len(last.notes), text)))
 
     def specimen(self, specimen: Line) -> None:
         self._specimens += facts(
@@ -133,6 +131,11 @@ class _Making:
             )
         title = asked.coded(4) if asked is not None else ""
         return Panel(title, (*shown, *self._specimens), tuple(self._results), tuple(self._notes))
+
+
+def _bounded(present: int, text: str) -> list[str]:
+    """Return a comment behind so many others; a sign that there are more, once, behind the last one."""
+    return [text] if present < NOTES_SHOWN else [CUT.strip()] if present == NOTES_SHOWN else []
 
 
 def result(observation: Line) -> Result:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from flask_babel import lazy_gettext as _
 
 from nodes.desk.viewing.blocks import Row, SegmentRows
-from nodes.desk.viewing.written import Line, plain
+from nodes.desk.viewing.written import CUT, Line, plain
 
 SEGMENTS: Final = 2_000
 ROWS: Final = 200
@@ -43,8 +43,9 @@ def _rows(one: Line) -> list[Row]:
     rows: list[Row] = []
     for leaf in one.segment.leaves(one.name):
         if len(rows) >= ROWS:
+            rows.append(Row("", CUT.strip()))
             break
         text = plain(one.message, leaf.value)
         if text:
-            rows.append(Row(leaf.path, text if len(text) <= TEXT_CHARS else text[:TEXT_CHARS] + " […]"))
+            rows.append(Row(leaf.path, text if len(text) <= TEXT_CHARS else text[:TEXT_CHARS] + CUT))
     return rows

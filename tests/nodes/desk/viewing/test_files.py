@@ -12,8 +12,10 @@ from nodes.desk.viewing import foreign
 from nodes.desk.viewing.embedded import FILES
 from nodes.desk.viewing.message import PARTS
 from nodes.desk.viewing.pdfs import is_active
+from nodes.desk.viewing.results import NOTES_SHOWN
+from nodes.desk.viewing.segments import ROWS, SEGMENTS
 from nodes.link.tables import inbox_files
-from protocols.hl7.build import build
+from protocols.hl7.build import SegmentFields, build
 from tests.nodes.desk.desks import Ward
 from tests.nodes.desk.viewing import laid, messages
 
@@ -97,3 +99,21 @@ def test_a_message_of_which_something_is_left_out_says_so(ward: Ward, language: 
         page = browser.get(f"/m/{laid.lay(ward.station, body)}").text
         assert (said in page) == expected
         assert ("200" in page.partition(said)[2][:300]) == expected
+
+
+def test_comments_and_fields_that_are_left_out_leave_a_mark(ward: Ward) -> None:
+    """500 comments of a value, 2,000 segments and 200 fields of one are shown."""
+    notes: list[SegmentFields] = [("NTE", str(n), "", f"comment {n}") for n in range(1, NOTES_SHOWN + 2)]
+    wide: SegmentFields = ("ZZZ", *[f"field {n}" for n in range(1, ROWS + 2)])
+    body = messages.results(messages.obx(1, "1"), *notes, wide, *[messages.obx(1, "1")] * SEGMENTS)
+    number = laid.lay(ward.station, body)
+    browser = ward.browser(Role.CLINICIAN)
+    page = browser.get(f"/m/{number}").text
+    assert f"comment {NOTES_SHOWN}<" in page
+    assert f"comment {NOTES_SHOWN + 1}<" not in page
+    assert '<p class="note" dir="auto">[…]</p>' in page
+    fields = browser.get(f"/m/{number}/fields").text
+    assert f"field {ROWS}<" in fields
+    assert "<bdi>[…]</bdi>" in fields
+    segments = 3 + 1 + len(notes) + 1 + SEGMENTS
+    assert f"Of its {segments} segments, the first {SEGMENTS} are here." in fields
