@@ -9,7 +9,8 @@ but they vanish: a delivered attachment is deleted while we copy. Those that it 
 written. So only named ones are taken, and they are *held*: in the very moment each gets a second name (a
 hard link) in a directory of ours, before a page is copied; the daemon may delete its own name then. If one
 vanished between the moment and the link, the moment is taken again: in the next one nothing names it any
-more. One that is named again and again and is not there was lost before, and is told, not hidden.
+more. One that is named again and again and is not there was lost before, and is told, not hidden. A moment is
+taken again as well if PostgreSQL went away in it; what is held by then stays held.
 
 Everything else in the home (settings, keys, identity, tokens) is small and replaced as a whole by whoever
 writes it; it is copied in the same moment. Not taken: locks, sockets, temporary files, SQLite's own side
@@ -113,6 +114,7 @@ def take(kept: Kept, directory: Path) -> Moment:
     missing: dict[str, int] = {}
 
     def attempt(connection: Connection) -> bool:
+        _unbound(connection)
         named = kept.named(connection)
         gone = {path for path in named - moment.files.keys() if not _hold(kept, moment, path)}
         counted = {path: missing.get(path, 0) + 1 for path in gone}
@@ -136,6 +138,13 @@ def take(kept: Kept, directory: Path) -> Moment:
     )
 
 
+def _unbound(connection: Connection) -> None:
+    """Let this transaction last: it is idle while files are held and while pg_dump runs."""
+    if connection.dialect.name == "postgresql":
+        for bound in ("idle_in_transaction_session_timeout", "statement_timeout"):
+            connection.exec_driver_sql(f"SET LOCAL {bound} = 0")
+
+
 def _hold(kept: Kept, moment: Moment, path: str) -> bool:
     """Give a named file a second name; False if it is not there."""
     held = moment.directory / f"f{moment.held}"
@@ -157,6 +166,7 @@ def _hold(kept: Kept, moment: Moment, path: str) -> bool:
 def _take_home(kept: Kept, moment: Moment) -> None:
     """Copy the small files of the home; one that vanishes meanwhile was temporary."""
     copies = moment.directory / "home"
+    shutil.rmtree(copies, ignore_errors=True)  # of a moment that was lost with its database
     copies.mkdir(mode=0o700)
     small = {path.relative_to(kept.home).as_posix(): path for path in _small_files(kept)}
     for number, (name, path) in enumerate((small | dict(kept.secrets)).items()):
@@ -207,6 +217,7 @@ def _take_database(kept: Kept, moment: Moment, connection: Connection) -> None:
         assert kept.engine.url.database is not None
         moment.database = Path(kept.engine.url.database).name
         copy = moment.directory / "database"
+        copy.unlink(missing_ok=True)
         _copy_sqlite(connection, copy)
     else:
         moment.database = POSTGRES_DUMP
@@ -232,8 +243,6 @@ def _dump_postgresql(connection: Connection, copy: Path) -> None:
             "this hub's tables are in PostgreSQL and there is no pg_dump here: install postgresql-client of"
             " the server's version (Debian: apt install postgresql-client), then repeat"
         )
-    for bound in ("idle_in_transaction_session_timeout", "statement_timeout"):
-        connection.exec_driver_sql(f"SET LOCAL {bound} = 0")
     snapshot = connection.exec_driver_sql("SELECT pg_export_snapshot()").scalar_one()
     options = ("--format=custom", "--no-owner", "--no-privileges", f"--snapshot={snapshot}", f"--file={copy}")
     run_postgresql((program, *options), connection)
