@@ -21,7 +21,8 @@ MAX_MESSAGES: Final = 10_000
 _MARKER: Final = re.compile(
     rb"(?:\A|(?<=[\r\n\x0b]))(?:\xef\xbb\xbf)?[ \t]*(FHS|BHS|MSH|BTS|FTS)(?![A-Za-z0-9])"
 )
-_AFTER_LAST_SEGMENT: Final = re.compile(rb"(\r\n|\r|\n|)[\s\x00\x0b\x1c]*\Z")
+_LINE_END: Final = re.compile(rb"\r\n|\r|\n|")
+_AFTER_LAST_SEGMENT: Final = b" \t\r\n\x0b\x0c\x1c\x00"
 _BLANK: Final = b" \t\r\n\x0b\x0c\x1c\x00\xef\xbb\xbf"
 _LINE: Final = re.compile(rb"[^\r\n]*")
 _SHOWN_BYTES: Final = 16
@@ -66,6 +67,13 @@ def read_batch(raw: bytes) -> Batch:
     return taking.finish()
 
 
+def _to_last_segment(part: bytes) -> bytes:
+    """Return ``part`` up to the end of its last segment and the line end that directly follows."""
+    line_end = _LINE_END.match(part, len(part.rstrip(_AFTER_LAST_SEGMENT)))
+    assert line_end is not None
+    return part[: line_end.end()]
+
+
 class _Taking:
     """Counts while a file is walked through."""
 
@@ -84,7 +92,7 @@ class _Taking:
                 raise MalformedMessage(
                     "MSH", None, f"more than {MAX_MESSAGES} messages in one file", "send several files"
                 )
-            self._messages.append(_AFTER_LAST_SEGMENT.sub(rb"\1", part, count=1))
+            self._messages.append(_to_last_segment(part))
             self._in_batch += 1
             return
         line = _LINE.match(part)

@@ -1,5 +1,8 @@
 """Batch files and streams: each message's exact bytes, and honest notes about the wrapping."""
 
+import re
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,6 +98,23 @@ def test_what_was_joined_comes_apart(messages: list[bytes], wrapped: bool) -> No
         raw = FHS + BHS + raw + b"BTS|%d\rFTS|1\r" % len(messages)
     assert read_batch(raw).messages == tuple(messages)
     assert read_batch(raw).notes == ()
+
+
+#: What follows a message's last segment, said plainly: too slow for large files, a measure for small ones.
+AFTER_LAST_SEGMENT = re.compile(rb"(\r\n|\r|\n|)[\s\x00\x0b\x1c]*\Z")
+
+
+@given(st.text("A\r\n\t \f\x00\x0b\x1c\x1d\x85\xa0", max_size=12))
+def test_a_message_ends_with_the_end_of_its_last_segment(tail: str) -> None:
+    message = A + b"Z" + tail.encode("latin-1")
+    assert read_batch(BHS + message).messages == (AFTER_LAST_SEGMENT.sub(rb"\1", message, count=1),)
+
+
+def test_blanks_within_a_message_cost_no_more_than_other_bytes() -> None:
+    long = A + b"NTE|1||" + b" " * 500_000 + b"x\r"
+    began_s = time.perf_counter()
+    assert split(BHS + long + B) == [long, B]
+    assert time.perf_counter() - began_s < 2
 
 
 @given(st.binary(max_size=200))
