@@ -250,6 +250,15 @@ def hand(connection: Connection, seq: int, now_ms: int) -> None:
     connection.execute(update(inbox).where(inbox.c.seq == seq).values(handed_ms=now_ms))
 
 
+def take_back(connection: Connection) -> None:
+    """Note that nothing which waits is laid out for the application any more."""
+    connection.execute(
+        update(inbox)
+        .where(inbox.c.state == int(State.DELIVERED), inbox.c.handed_ms.is_not(None))
+        .values(handed_ms=None)
+    )
+
+
 def handed(connection: Connection, *, after_seq: int = 0, limit: int) -> list[tuple[int, bytes]]:
     """Return (seq, id) of what was laid out and not taken yet, from the one after ``after_seq`` on."""
     query = (

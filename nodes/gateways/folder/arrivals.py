@@ -76,7 +76,7 @@ def is_ours(place: Place) -> bool:
 
 
 def mark(place: Place) -> None:
-    """Make ``in/`` ours; what was handed out before has to lie in it by now."""
+    """Make ``in/`` ours; from now on what is handed out and does not lie in it counts as taken."""
     place.write(MARKER, [_MARKER_TEXT])
     place.sync()
 
@@ -120,6 +120,13 @@ def show_staged(place: Place, handed: list[tuple[int, bytes]]) -> None:
     for seq, identifier in handed:
         if _staged(stem(seq, identifier)) in names:
             show(place, seq, identifier)
+
+
+def hide(place: Place, handed: list[tuple[int, bytes]]) -> None:
+    """Remove the control files of what will be laid out anew; durable."""
+    for seq, identifier in handed:
+        place.remove(stem(seq, identifier) + CONTROL_SUFFIX)
+    place.sync()
 
 
 def still_there(place: Place, starts: dict[int, str]) -> set[int]:

@@ -2,8 +2,9 @@
 
 Which messages lie there is remembered here, and found again in the inbox at :meth:`Layer.open`. If ``in/``
 does not carry the marker then, it is another directory than the one written before (new, or the old one was
-removed): all that was handed out is laid out again, since nobody can have taken it from here. If the marker
-goes missing later, nothing more happens in ``in/`` until the node is started again.
+removed): all that was handed out is taken back and laid out again, each in its turn, since nobody can have
+taken it from here. If the marker goes missing later, nothing more happens in ``in/`` until the node is
+started again.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
-
-from sqlalchemy import Connection
 
 from nodes.gateways.folder import arrivals, bounds
 from nodes.gateways.folder.leftovers import Leftovers
@@ -65,24 +64,13 @@ class Layer:
         if await self._in(lambda place: _show_if_ours(place, handed)):
             self._lying = {seq: arrivals.stem(seq, identifier) for seq, identifier in handed}
             return
-        for seq, identifier in handed:
-            received = await self._find(seq, identifier)
-            if received is not None:
-                await self._in(partial(self._stage, received))
-                await self._in(partial(_show, received))
-                self._lying[seq] = arrivals.stem(seq, identifier)
+        # What waits unhanded must not be seen, and with the marker in place what is handed would seem taken.
+        await self._in(lambda place: arrivals.hide(place, handed))
+        await self._post.database.write(inbox.take_back)
         await self._in(arrivals.mark)
 
     async def _handed_after(self, seq: int) -> list[tuple[int, bytes]]:
         return await self._post.read(lambda connection: inbox.handed(connection, after_seq=seq, limit=_PAGE))
-
-    async def _find(self, seq: int, identifier: bytes) -> Received | None:
-        def find(connection: Connection) -> Received | None:
-            recipients = inbox.recipients_of(connection, identifier)
-            found = (inbox.find(connection, identifier, recipient) for recipient in recipients)
-            return next((received for received in found if received.seq == seq), None)
-
-        return await self._post.read(find)
 
     async def conclude(self) -> int:
         """Conclude what was taken as processed; return how many. Raises Vanished, OSError, StorageError."""
@@ -152,9 +140,6 @@ class Layer:
 
     def _stage_if_ours(self, received: Received, place: Place) -> None:
         _check_ours(place)
-        self._stage(received, place)
-
-    def _stage(self, received: Received, place: Place) -> None:
         arrivals.stage(place, received, self._post.home, self._floor_bytes)
 
     async def _in(self, work: Callable[[Place], _T]) -> _T:

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry
+from sqlalchemy import insert
 
 from config.node import Folder, Mllp
+from crypto.primitives import blake2b
 from nodes.gateways.folder import FolderGateway
+from nodes.link import tables
 from nodes.link.inbox import Received
+from protocols.link.envelope import State
 from runtime.executors import ClockExecutor, FailStop
 from tests.nodes.fixtures import HERE, Station
 
@@ -24,6 +28,25 @@ def hl7(control_id: str = "1", *, to: str = "labo|chu-oran", sender: str = "urge
     return (
         f"MSH|^~\\&|{sender}|{to}|20260101||ADT^A01|{control_id}|P|2.5\rPID|1||77^^^CHU||BENALI^AMINE\r"
     ).encode()
+
+
+def attach(station: Station, seq: int, name: str, content: bytes) -> Path:
+    """Add a file to a received message, as the link stores it."""
+    path = station.home / f"incoming-{name.encode().hex()[:40]}"
+    path.write_bytes(content)
+    station.do(
+        lambda connection: connection.execute(
+            insert(tables.inbox_files).values(
+                inbox_seq=seq, position=len(name), name=name, media_type="image/png", size=len(content),
+                digest=blake2b(content), path=path.name,
+            )
+        )
+    )  # fmt: skip
+    return path
+
+
+def state_of(station: Station, seq: int) -> State:
+    return State(station.inbox_row(seq).state)
 
 
 @dataclass

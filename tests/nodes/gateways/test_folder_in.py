@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import update
 
 from config.node import Folder
 from crypto.primitives import blake2b
@@ -20,7 +20,7 @@ from protocols.link.envelope import Priority, State
 from runtime import crash
 from runtime.storage_errors import DatabaseBusy, StorageFailed
 from tests.nodes.fixtures import EPOCH_MS, Station, fail_syncs, open_station
-from tests.nodes.gateways.folders import Desk, crashed_folder, hl7, open_folder
+from tests.nodes.gateways.folders import Desk, attach, crashed_folder, hl7, open_folder, state_of
 
 
 @pytest.fixture
@@ -32,25 +32,6 @@ def desk(station: Station) -> Iterator[Desk]:
 def control_of(desk: Desk) -> tuple[Path, dict[str, Any]]:
     (path,) = (path for path in (desk.root / "in").glob("*.json") if not path.name.startswith("."))
     return path, json.loads(path.read_text())
-
-
-def attach(station: Station, seq: int, name: str, content: bytes) -> Path:
-    """Add a file to a received message, as the link stores it."""
-    path = station.home / f"incoming-{name.encode().hex()[:40]}"
-    path.write_bytes(content)
-    station.do(
-        lambda connection: connection.execute(
-            insert(tables.inbox_files).values(
-                inbox_seq=seq, position=len(name), name=name, media_type="image/png", size=len(content),
-                digest=blake2b(content), path=path.name,
-            )
-        )
-    )  # fmt: skip
-    return path
-
-
-def state_of(station: Station, seq: int) -> State:
-    return State(station.inbox_row(seq).state)
 
 
 def test_a_message_is_laid_out_with_a_control_file_that_tells_all(desk: Desk) -> None:
