@@ -191,12 +191,16 @@ class AttachmentFiles:
             return True
 
     def let_go(self, owner_facility: str, attachment_id: bytes) -> None:
-        """Close an unfinished upload, synced: its node may go on with it at another process."""
+        """Close an unfinished upload, synced: its node may go on with it at another process.
+
+        It keeps what it was promised: nobody asks again when it goes on here.
+        """
         with self._guarded():
             file = self._open.get(storage_key(owner_facility, attachment_id))
             if file is not None and not file.complete:
                 self._sync(file)
-                self._forget(file.header.key)
+                file.close()
+                del self._open[file.header.key]
 
     def delete(self, owner_facility: str, attachment_id: bytes) -> bool:
         """Remove the attachment, finished or not; returns whether it was there. A power cut may revive it."""
@@ -260,7 +264,7 @@ class AttachmentFiles:
     def _forget_ended(self) -> None:
         """Count no more what other processes have finished or removed."""
         for key in self._room:
-            if key not in self._open and not self._path(key, PART).exists():
+            if not self._path(key, PART).exists():
                 self._room.forget(key)
 
     def _get(self, owner_facility: str, attachment_id: bytes) -> AttachmentFile:

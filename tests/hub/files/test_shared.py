@@ -194,6 +194,46 @@ def test_what_others_have_ended_counts_no_more(
     assert other.room_bytes() > room
 
 
+def test_what_is_let_go_keeps_what_it_was_promised(
+    tmp_path: Path, scan: Attachment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on without being asked again for room: else each session's end would make place for more."""
+    monkeypatch.setattr("hub.files.room.MAX_UPLOADS_PER_FACILITY", 2)
+    one, ids = store(tmp_path / "files"), [bytes([n]) * 16 for n in range(3)]
+    for attachment_id in ids[:2]:
+        scan.open(one, attachment_id=attachment_id)
+        one.let_go(LABO, attachment_id)
+    with pytest.raises(TooManyUploads):
+        scan.open(one, attachment_id=ids[2])
+    assert scan.open(one, attachment_id=ids[1]) == 0
+
+
+@pytest.mark.parametrize("again", ["is read", "is not asked for"])
+def test_what_was_let_go_and_another_finished_counts_no_more(
+    tmp_path: Path, scan: Attachment, monkeypatch: pytest.MonkeyPatch, again: str
+) -> None:
+    monkeypatch.setattr("hub.files.room.MAX_UPLOADS_PER_FACILITY", 1)
+    one, other = store(tmp_path / "files"), store(tmp_path / "files")
+    scan.open(one)
+    one.let_go(LABO, ID)
+    scan.store(other)
+    if again == "is read":
+        assert one.read(LABO, ID, 0, 5) == scan.chunks
+    assert scan.open(one, attachment_id=bytes(16)) == 0
+    assert len(list(one._room)) == 1
+
+
+def test_what_another_has_removed_under_our_hand_counts_no_more(
+    tmp_path: Path, scan: Attachment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process sweeps an upload that stands still; its node has a session here."""
+    monkeypatch.setattr("hub.files.room.MAX_UPLOADS_PER_FACILITY", 1)
+    one, other = store(tmp_path / "files"), store(tmp_path / "files")
+    scan.open(one)
+    other.delete(LABO, ID)
+    assert scan.open(one, attachment_id=bytes(16)) == 0
+
+
 def test_a_process_that_starts_while_another_finishes_an_upload(
     tmp_path: Path, scan: Attachment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
