@@ -80,6 +80,8 @@ class HubCore:
     """This process does what one of them is enough for."""
     keys_hold: Callable[[InForce], None] = lambda _holds: None
     """Is told when other keys hold."""
+    leap_ms: Callable[[], int] = lambda: 0
+    """By how much the wall clock is ahead of what is believed of it (:mod:`hub.sweeper`)."""
     auditor: Auditor = field(init=False)
     commits: Commits = field(init=False)
     follower: Follower = field(init=False)

@@ -6,7 +6,8 @@ it did not have already). If the recipient is away and may have got it in its la
 the message stays in doubt, its sender is told, and the recipient's next session settles it.
 
 A wall clock that leaps ahead is not believed for ``HOLD_S``: nothing is returned or forgotten meanwhile, so
-that a clock set wrong by a slip and set right again costs nobody's mail.
+that a clock set wrong by a slip and set right again costs nobody's mail. What decides between two rounds that
+time is up asks ``HubCore.leap_ms``, and so decides as a round would.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Sweeper:
         self._rounds = 0
         self._wall_ahead_s = self._ahead_s()
         self._held_until_s = 0.0
+        hub.leap_ms = lambda: round(self._leap_s() * 1000)
 
     async def round(self) -> None:
         """Do one round; safe to be cut anywhere."""
@@ -67,15 +69,20 @@ class Sweeper:
         """Return how far wall time is ahead of monotonic time: only setting the clock changes that."""
         return self._hub.clock.now_ms() / 1000 - self._hub.clock.monotonic_s()
 
+    def _leap_s(self) -> float:
+        """Return how far wall time has leapt ahead within the last ``HOLD_S``; 0 if not, or back since."""
+        leap_s = self._ahead_s() - self._wall_ahead_s
+        over = self._held_until_s and self._hub.clock.monotonic_s() >= self._held_until_s
+        return 0.0 if leap_s < LEAP_S or over else leap_s
+
     def _leaps(self) -> bool:
-        """Whether wall time has leapt ahead within the last ``HOLD_S``, and not back since."""
-        ahead_s, now_s = self._ahead_s(), self._hub.clock.monotonic_s()
-        leap_s = ahead_s - self._wall_ahead_s
-        if leap_s < LEAP_S or (self._held_until_s and now_s >= self._held_until_s):
-            self._wall_ahead_s, self._held_until_s = ahead_s, 0.0
+        """Whether wall time has leapt ahead and is not believed."""
+        leap_s = self._leap_s()
+        if not leap_s:
+            self._wall_ahead_s, self._held_until_s = self._ahead_s(), 0.0
             return False
         if not self._held_until_s:
-            self._held_until_s = now_s + HOLD_S
+            self._held_until_s = self._hub.clock.monotonic_s() + HOLD_S
             text = f"set it right within {HOLD_S / 60:.0f} minutes, or messages expire by it"
             event(_LOG, logging.ERROR, "clock-leapt", ahead_s=round(leap_s), advice=text)
         return True

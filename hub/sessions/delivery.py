@@ -283,7 +283,7 @@ class Delivery:
 
     def _send(self, ready: list[Queued], most: int, priority: Priority) -> None:
         """Send as many rows as fit into one frame."""
-        now_ms = self._hub.clock.now_ms()
+        now_ms = self._hub.clock.now_ms() - self._hub.leap_ms()
         frame: list[f.Delivery] = []
         size = 0
         for row in ready[:most]:

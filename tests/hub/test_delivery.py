@@ -8,11 +8,12 @@ from sqlalchemy import update
 from hub.sessions.delivery import LANE_ROWS
 from hub.spool import store
 from hub.spool.tables import spool
+from hub.sweeper import HOLD_S, Sweeper
 from protocols.link import frames as f
 from protocols.link.envelope import State
 from tests.hub.attachments import message_with, stored_file
 from tests.hub.caller import Caller, enrol
-from tests.hub.hubs import ORAN, NodeKeys, Rest, entry
+from tests.hub.hubs import DAY_MS, ORAN, NodeKeys, Rest, entry
 
 ONE = NodeKeys.numbered(1)
 LAST = LANE_ROWS + 40
@@ -122,3 +123,28 @@ def test_a_session_that_keeps_up_remembers_nothing_of_what_was_answered(rest: Re
     assert session is not None
     assert rest.sql(lambda c: store.queue(c, "chu-oran", 0, 0, 9)) == []
     assert len(session._delivery._released) < 10
+
+
+def test_a_clock_that_leaps_ahead_tells_no_node_that_a_message_is_over(rest: Rest) -> None:
+    """As with the sweeper's rounds: not for an hour, and not before a round has seen the leap either."""
+
+    def remaining_ms() -> int:
+        caller = Caller(rest, ONE)
+        caller.turn()
+        (frame,) = caller.heard(f.Deliver)
+        caller.lose()
+        return frame.deliveries[0].remaining_ms
+
+    enrol(rest, "chu-oran", ONE, "cardio")
+    sweeper = Sweeper(rest.core)
+    rest.sql(lambda c: store.accept(c, [entry(1, ORAN)], rest.clock.now_ms()))
+    rest.clock.skew_ms = 365 * DAY_MS
+    assert remaining_ms() == DAY_MS
+    rest.run(sweeper.round())
+    rest.time.advance(HOLD_S - 1)
+    assert remaining_ms() == DAY_MS - (HOLD_S - 1) * 1000
+    rest.time.advance(1)
+    assert remaining_ms() == 0, "the next round believes it"
+    for _ in range(2):
+        rest.run(sweeper.round())
+    assert remaining_ms() == 0
