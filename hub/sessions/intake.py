@@ -158,7 +158,8 @@ class Intake:
             raise _Refusing(f.Refusal(envelope.id, fault.code, fault.text)) from None
         left_ms = envelope.valid_for_ms - submission.age_ms
         named = self._again.pop(envelope.id, None)
-        again_until_ms = 0 if named is None else hub.epoch.again_until(now_ms - submission.age_ms)
+        put_ms = now_ms - hub.leap_ms() - submission.age_ms
+        again_until_ms = 0 if named is None else hub.epoch.again_until(put_ms)
         returned = named if again_until_ms else None
         if returned is not None:
             routed = _routed_again(hub.routes.of(envelope), returned.intersection(envelope.recipients))

@@ -206,6 +206,14 @@ def test_what_was_put_after_the_restore_cannot_be_of_before(rest: Rest, alger: C
     assert [one.id for one in rest.sql(lambda c: ageing.overdue(c, late_ms, 10))] == [message_id(1)]
 
 
+def test_a_clock_that_leaps_ahead_does_not_end_what_can_be_of_before(rest: Rest, alger: Caller) -> None:
+    """Or a copy whose time is up would be returned although its recipient may have it."""
+    Sweeper(rest.core)
+    rest.clock.skew_ms = 365 * DAY_MS
+    again(alger, 1, 2 * DAY_MS)
+    assert (told(rest), waiting(rest)) == ([], [ORAN])
+
+
 def test_a_word_of_before_counts_for_a_time_and_not_for_ever(rest: Rest, alger: Caller) -> None:
     """Then the copy comes back as given up: whether it had been delivered, nobody here knows."""
     again(alger, 1, 2 * DAY_MS)
