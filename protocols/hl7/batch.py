@@ -8,6 +8,7 @@ refused: the messages are whole, and their sender must be told rather than left 
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -83,7 +84,7 @@ class _Taking:
         self._separator = b"|"
         self._in_batch = 0
         self._batches = 0
-        self._open: list[str] = []
+        self._open: Counter[str] = Counter()
 
     def take(self, kind: bytes, part: bytes) -> None:
         """Take the part of the file that begins with a segment of this kind."""
@@ -106,7 +107,7 @@ class _Taking:
             self._end(kind.decode(), line.group())
 
     def _begin(self, kind: str) -> None:
-        self._open.append(kind)
+        self._open[kind] += 1
         if kind == "BHS":
             self._batches += 1
             self._in_batch = 0
@@ -114,8 +115,8 @@ class _Taking:
     def _end(self, kind: str, line: bytes) -> None:
         counted = self._in_batch if kind == "BTS" else self._batches
         header = "BHS" if kind == "BTS" else "FHS"
-        if header in self._open:
-            self._open.remove(header)
+        if self._open[header]:
+            self._open[header] -= 1
         else:
             self._notes.append(f"{kind} without {header}")
         declared = (*line.split(self._separator), b"", b"")[1].strip()
@@ -131,7 +132,7 @@ class _Taking:
     def finish(self) -> Batch:
         """Give the result, once the end was reached."""
         trailers = {"FHS": "FTS", "BHS": "BTS"}
-        self._notes += [f"{header} without {trailers[header]}" for header in self._open]
+        self._notes += [f"{header} without {trailers[header]}" for header in self._open.elements()]
         if not self._messages:
             raise MalformedMessage(
                 "MSH", None, "the batch holds no message", "a batch must hold at least one MSH"

@@ -117,6 +117,13 @@ def test_blanks_within_a_message_cost_no_more_than_other_bytes() -> None:
     assert time.perf_counter() - began_s < 2
 
 
+def test_headers_and_trailers_that_do_not_match_are_counted_in_linear_time() -> None:
+    began_s = time.perf_counter()
+    found = read_batch(A + BHS * 14_990 + b"FTS\r" * 14_990)
+    assert time.perf_counter() - began_s < 1
+    assert found.notes == ("FTS without FHS", "BHS without BTS")
+
+
 @given(st.binary(max_size=200))
 def test_foreign_bytes_raise_nothing_else(noise: bytes) -> None:
     for raw in (noise, FHS + noise, A + noise + A, BHS + A + b"BTS" + noise):
