@@ -10,13 +10,15 @@ refused: the messages are whole, and their sender must be told rather than left 
 import re
 from collections import Counter
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Final
 
 from protocols.hl7.errors import MalformedMessage
 
 #: Messages in one file.
 MAX_MESSAGES: Final = 10_000
+#: Headers and trailers for each of them, if each stands in a file of its own: FHS BHS MSH BTS FTS.
+_MARKERS_A_MESSAGE: Final = 5
 
 #: A segment that begins or ends something, at the start of a line or behind an MLLP mark.
 _MARKER: Final = re.compile(
@@ -54,9 +56,10 @@ def read_batch(raw: bytes) -> Batch:
     """Take ``raw`` apart.
 
     Raises :class:`MalformedMessage` if it begins with something else than a header segment, holds
-    no message, or holds more than ``MAX_MESSAGES``.
+    no message, or holds more than ``MAX_MESSAGES`` or than the headers and trailers of so many.
     """
-    markers = [match for _, match in zip(range(3 * MAX_MESSAGES), _MARKER.finditer(raw), strict=False)]
+    most = _MARKERS_A_MESSAGE * MAX_MESSAGES
+    markers = list(islice(_MARKER.finditer(raw), most + 1))
     if not markers or raw[: markers[0].start()].strip(_BLANK):
         raise MalformedMessage(
             "FHS", None, "no file, batch or message header at the start", "begin with FHS, BHS or MSH"
@@ -65,6 +68,11 @@ def read_batch(raw: bytes) -> Batch:
     taking = _Taking()
     for match, (start, end) in zip(markers, pairwise(edges), strict=True):
         taking.take(match.group(1), raw[start:end])
+    if len(markers) > most:
+        kind = markers[most].group(1).decode()
+        raise MalformedMessage(
+            kind, None, f"more than {most} headers and trailers in one file", "send several files"
+        )
     return taking.finish()
 
 

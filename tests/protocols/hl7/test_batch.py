@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.hl7 import batch
-from protocols.hl7.batch import is_batch, read_batch, split
+from protocols.hl7.batch import Batch, is_batch, read_batch, split
 from protocols.hl7.er7 import MalformedMessage
 
 A = b"MSH|^~\\&|a|b|c|d|2026||ADT^A01|1|P|2.5\rPID|1\r"
@@ -89,6 +89,15 @@ def test_the_number_of_messages_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(split(A * 3)) == 3
     with pytest.raises(MalformedMessage, match="more than 3 messages"):
         split(A * 4)
+
+
+def test_files_within_a_file_lose_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "MAX_MESSAGES", 3)
+    single = FHS + BHS + A + b"BTS|1\rFTS\r"
+    assert read_batch(single * 3) == Batch((A,) * 3)
+    for too_much in (single * 4, single * 3 + FHS, FHS * 15 + A, BHS + A + b"BTS\r" * 14):
+        with pytest.raises(MalformedMessage, match="more than 15 headers and trailers in one file"):
+            read_batch(too_much)
 
 
 @given(st.lists(st.sampled_from([A, B, A.replace(b"\r", b"\n")]), min_size=2), st.booleans())
