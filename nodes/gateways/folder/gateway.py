@@ -1,7 +1,8 @@
 """When the folder's work happens: a loop that sends, concludes and lays out, one thing after the other.
 
 ``out/`` is looked at every poll. A message is put (a commit) before its files move to ``sent/``; after a
-crash in between it is put again under the same key, which is the same message. What cannot be right goes to
+crash in between it is put again under the same key, which is the same message. Only the file that settled is
+put and moved: another that has come under its name since has a turn of its own. What cannot be right goes to
 ``failed/`` with a reason. What is only wrong for now (no room, database busy) stays in ``out/``, in its
 order, and is tried again at the next poll. ``in/`` is looked at every poll and whenever something arrived.
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -159,24 +161,34 @@ class FolderGateway:
         for name, is_control in work[: bounds.TAKEN_A_TURN]:
             if self._stopping:
                 return ()
-            taking = self._sender.take_pair if is_control else self._sender.take_message
-            await self._leave(name, await taking(name))
+            await self._take(name, found.seen[name], is_control=is_control)
         if len(work) > bounds.TAKEN_A_TURN:
             self._again, self._looked_s = True, None
         return ()
 
-    async def _leave(self, name: str, outcome: Taken | Failed) -> None:
+    async def _take(self, name: str, settled: Look, *, is_control: bool) -> None:
+        if await self._do(lambda places: outgoing.is_another(places.out, name, settled)):
+            return
+        taking = self._sender.take_pair if is_control else self._sender.take_message
+        await self._leave(name, settled, await taking(name))
+
+    async def _leave(self, name: str, settled: Look, outcome: Taken | Failed) -> None:
         crash.reached("folder-put")
         if isinstance(outcome, Taken):
-            await self._do(
-                lambda places: moving.perform(places, moving.to_sent(outcome.names, outcome.ids[0]))
-            )
+
+            def keep(places: Places) -> None:
+                if names := outgoing.leaving(places.out, name, settled, outcome.names):
+                    moving.perform(places, moving.to_sent(names, outcome.ids[0]))
+
+            await self._do(keep)
             self._metrics.sent.inc(len(outcome.ids))
             return
 
         def fail(places: Places) -> None:
-            names = outgoing.companions(places.out, name)
-            moving.perform(places, moving.to_failed(places, names, outcome.reason))
+            move = moving.to_failed(places, outgoing.companions(places.out, name), outcome.reason)
+            if outgoing.is_another(places.out, name, settled):
+                move = replace(move, files=())
+            moving.perform(places, move)
 
         await self._do(fail)
         self._metrics.sent.inc(outcome.sent)

@@ -129,6 +129,22 @@ def key_of(pair: Pair, prepared: Prepared) -> str:
     return "folder:" + blake2b(b"".join([blake2b(pair.raw), prepared.body_digest, *digests])).hex()
 
 
+def is_another(out: Place, name: str, settled: Look) -> bool:
+    """Return whether another file than the one that had ``settled`` lies under ``name``: it has to settle."""
+    return out.look(name) not in (None, settled)
+
+
+def leaving(out: Place, name: str, settled: Look, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return which of ``names`` leave now that ``name`` was put.
+
+    Another file that lies there by now stays, and so does what it names.
+    """
+    if not is_another(out, name, settled):
+        return names
+    newer = {name} | _owned(out, [name])
+    return tuple(file for file in names if file not in newer)
+
+
 def companions(out: Place, name: str) -> tuple[str, ...]:
     """Return what leaves together with ``name`` when it fails: what it names, or else what shares its stem.
 

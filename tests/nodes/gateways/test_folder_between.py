@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from nodes.gateways.folder.arrivals import MARKER
+from nodes.gateways.folder.sending import Failed, Taken
+from nodes.link import outbox
+from nodes.link.ids import id_text
 from protocols.link.envelope import State
 from tests.nodes.fixtures import Station
 from tests.nodes.gateways.folders import Desk, attach, hl7, open_folder, state_of
@@ -61,3 +65,101 @@ def test_what_cannot_be_laid_out_again_yet_is_not_shown(station: Station) -> Non
         desk.polls(3)
         assert controls(desk) == []
         assert state_of(station, seq) is State.PROCESSED
+
+
+# ── another file under the same name ───────────────────────────────────────────────────────
+
+
+def after_the_first_put(desk: Desk, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Have ``act`` happen once, after a message's commit and before the gateway hears of it."""
+    real = desk.station.post.put
+
+    async def put(draft: outbox.Draft) -> outbox.Put:
+        done = await real(draft)
+        monkeypatch.setattr(desk.station.post, "put", real)
+        act()
+        return done
+
+    monkeypatch.setattr(desk.station.post, "put", put)
+
+
+def replace(desk: Desk, name: str, content: bytes | str) -> None:
+    desk.drop(".new", content).rename(desk.root / "out" / name)
+
+
+def test_a_file_that_replaces_one_while_it_is_put_is_sent_too(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after_the_first_put(desk, monkeypatch, lambda: replace(desk, "a.hl7", hl7("2")))
+    desk.drop("a.hl7", hl7("1"))
+    desk.polls(5)
+    first, second = desk.station.sent()
+    assert [desk.station.body_of(sent.id) for sent in (first, second)] == [hl7("1"), hl7("2")]
+    assert desk.names("out") == desk.names("failed") == []
+    assert desk.names("sent") == [f"{id_text(second.id)}-a.hl7"]
+
+
+def test_a_file_that_replaces_one_whose_turn_has_not_come_is_not_read_before_it_has_settled(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after_the_first_put(desk, monkeypatch, lambda: desk.drop("b.hl7", hl7("2")[:-10]))
+    for name in ("a.hl7", "b.hl7"):
+        os.utime(desk.drop(name, hl7(name[0])), ns=(1, ord(name[0])))
+    desk.polls(1)
+    desk.station.advance(0.5)
+    assert [desk.station.body_of(sent.id) for sent in desk.station.sent()] == [hl7("a")]
+    desk.drop("b.hl7", hl7("2"))
+    desk.polls()
+    assert [desk.station.body_of(sent.id) for sent in desk.station.sent()] == [hl7("a"), hl7("2")]
+
+
+def test_a_control_file_that_replaces_one_keeps_the_files_that_it_names(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others go with the first: an HL7 file that was left behind would be sent on its own."""
+    to = 'to = "labo@chu-oran"\nfrom = "labo"\npayload = '
+
+    def again() -> None:
+        replace(desk, "p", "second")
+        replace(desk, "c.toml", to + '"p"')
+
+    after_the_first_put(desk, monkeypatch, again)
+    desk.drop("p", "first")
+    desk.drop("order.hl7", hl7())
+    desk.drop("c.toml", to + '"order.hl7"\nattachments = ["p"]')
+    desk.polls(5)
+    first, second = desk.station.sent()
+    assert desk.names("out") == desk.names("failed") == []
+    assert desk.names("sent") == sorted(
+        [f"{id_text(first.id)}-order.hl7", f"{id_text(second.id)}-p", f"{id_text(second.id)}-c.toml"]
+    )
+
+
+def test_a_file_that_was_touched_while_it_was_put_is_not_sent_twice(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = desk.drop("a.hl7", hl7())
+    after_the_first_put(desk, monkeypatch, lambda: os.utime(path, ns=(1, 1)))
+    desk.polls(5)
+    assert len(desk.station.sent()) == 1
+    assert desk.names("out") == desk.names("failed") == []
+
+
+def test_a_file_that_replaces_one_which_failed_is_not_put_aside_for_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = desk.gateway._sender.take_message
+
+    async def take(name: str) -> Taken | Failed:
+        outcome = await real(name)
+        if isinstance(outcome, Failed):
+            replace(desk, name, hl7("2"))
+        return outcome
+
+    monkeypatch.setattr(desk.gateway._sender, "take_message", take)
+    desk.drop("a.hl7", hl7(to="labo|nowhere"))
+    desk.polls(5)
+    assert len(desk.station.sent()) == 1
+    assert desk.names("out") == []
+    assert desk.names("failed") == ["a.hl7.reason.txt"]
+    assert "nowhere" in desk.reason()
