@@ -10,7 +10,7 @@ refused: the messages are whole, and their sender must be told rather than left 
 import re
 from collections import Counter
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Final
 
 from protocols.hl7.errors import MalformedMessage
@@ -24,6 +24,8 @@ _MARKERS_A_MESSAGE: Final = 5
 _MARKER: Final = re.compile(
     rb"(?:\A|(?<=[\r\n\x0b]))(?:\xef\xbb\xbf)?[ \t]*(FHS|BHS|MSH|BTS|FTS)(?![A-Za-z0-9])"
 )
+#: What :data:`_MARKER` finds behind the first one, for MSH alone, in a quarter of its time.
+_NEXT_MESSAGE: Final = re.compile(rb"[\r\n\x0b](?:\xef\xbb\xbf)?[ \t]*MSH(?![A-Za-z0-9])")
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n|")
 _AFTER_LAST_SEGMENT: Final = b" \t\r\n\x0b\x0c\x1c\x00"
 _BLANK: Final = b" \t\r\n\x0b\x0c\x1c\x00\xef\xbb\xbf"
@@ -41,10 +43,11 @@ class Batch:
 
 def is_batch(raw: bytes) -> bool:
     """Whether ``raw`` is anything but one message: begins with FHS or BHS, or holds a second MSH."""
-    if raw[:3] == b"MSH" and b"\rMSH" not in raw and b"\nMSH" not in raw and b"\x0bMSH" not in raw:
-        return False
-    kinds = [match.group(1) for _, match in zip(range(2), _MARKER.finditer(raw), strict=False)]
-    return kinds[:1] in ([b"FHS"], [b"BHS"]) or kinds == [b"MSH", b"MSH"]
+    first = _MARKER.search(raw)
+    if first is None or first.group(1) != b"MSH":
+        return first is not None and first.group(1) in {b"FHS", b"BHS"}
+    # Most messages hold the letters once; in text or in base64 they begin nothing.
+    return raw.find(b"MSH", first.end()) >= 0 and _NEXT_MESSAGE.search(raw, first.end()) is not None
 
 
 def split(raw: bytes) -> list[bytes]:
@@ -64,10 +67,10 @@ def read_batch(raw: bytes) -> Batch:
         raise MalformedMessage(
             "FHS", None, "no file, batch or message header at the start", "begin with FHS, BHS or MSH"
         )
-    edges = [*(match.start(1) for match in markers), len(raw)]
+    ends = [*(match.start() for match in markers[1:]), len(raw)]
     taking = _Taking()
-    for match, (start, end) in zip(markers, pairwise(edges), strict=True):
-        taking.take(match.group(1), raw[start:end])
+    for match, end in zip(markers, ends, strict=True):
+        taking.take(match.group(1), raw[match.start(1) : end])
     if len(markers) > most:
         kind = markers[most].group(1).decode()
         raise MalformedMessage(

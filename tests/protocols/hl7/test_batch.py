@@ -25,6 +25,11 @@ FILES = {
         [A.replace(b"\r", b"\n"), B.replace(b"\r", b"\n")],
         (),
     ),
+    "stream with byte order marks": (A + b"\xef\xbb\xbf" + B, [A, B], ()),
+    "stream with byte order marks and blanks": (A + b"\r\n\xef\xbb\xbf \t" + B, [A, B], ()),
+    "stream with blanks": (A + b" \t" + B, [A, B], ()),
+    "message before a file": (A + FHS + BHS + B + b"BTS|1\rFTS|1\r", [A, B], ()),
+    "message after a trailer": (A + b"BTS|1\r" + B, [A, B], ("BTS without BHS",)),
     "CR LF": (A.replace(b"\r", b"\r\n") * 2, [A.replace(b"\r", b"\r\n")] * 2, ()),
     "no final CR": (A + B[:-1], [A, B[:-1]], ()),
     "batch": (BHS + A + B + b"BTS|2\r", [A, B], ()),
@@ -71,7 +76,18 @@ def test_files(name: str) -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [A, b"", b"hello", b"\xef\xbb\xbf" + A, b"\x0b" + A + b"\x1c\r", A + b"NTE|1||MSH|x\r", A + b"MSHX|1\r"],
+    [
+        A,
+        b"",
+        b"hello",
+        b"\xef\xbb\xbf" + A,
+        b"\x0b" + A + b"\x1c\r",
+        A + b"NTE|1||MSH|x\r",
+        A + b"MSHX|1\r",
+        A + b"BTS|1\rFTS|1\r",
+        A + b"NTE|1|| MSH\r",
+        A + FHS,
+    ],
 )
 def test_a_single_message_is_left_alone(raw: bytes) -> None:
     assert not is_batch(raw)
@@ -131,6 +147,14 @@ def test_headers_and_trailers_that_do_not_match_are_counted_in_linear_time() -> 
     found = read_batch(A + BHS * 14_990 + b"FTS\r" * 14_990)
     assert time.perf_counter() - began_s < 1
     assert found.notes == ("FTS without FHS", "BHS without BTS")
+
+
+@given(
+    st.lists(st.sampled_from([b"MSH", b"|", b"A", b"\r", b"\n", b"\x0b", b" ", b"\xef\xbb\xbf", b"BTS", FHS]))
+)
+def test_a_batch_is_what_holds_a_second_message(rest: list[bytes]) -> None:
+    raw = A + b"".join(rest)
+    assert is_batch(raw) == (len(read_batch(raw).messages) > 1)
 
 
 @given(st.binary(max_size=200))
