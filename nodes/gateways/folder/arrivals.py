@@ -3,7 +3,8 @@
 1. :func:`stage`: payload and attachments get their names, then the control file is written under a name
    that begins with a dot. Nobody takes it for a message yet; done again, it is the same files.
 2. The inbox notes the message as handed out (a commit).
-3. :func:`show`: the control file gets its real name. A crash before it is repaired by :func:`show_staged`.
+3. :func:`show`: the control file gets its real name. A crash or trouble before it is repaired by
+   :func:`show_staged`.
 
 So a message is *taken* if it was handed out and neither of the two names is there. That holds only while
 ``in/`` is the directory that we wrote into: :data:`MARKER` in it says so, and without the marker nothing is
@@ -115,7 +116,7 @@ def show(place: Place, seq: int, identifier: bytes) -> None:
 
 
 def show_staged(place: Place, handed: list[tuple[int, bytes]]) -> None:
-    """Show what was handed out and not shown, because of a crash in between."""
+    """Show what was handed out and not shown, because of a crash or trouble in between."""
     names = set(place.names())
     for seq, identifier in handed:
         if _staged(stem(seq, identifier)) in names:

@@ -49,6 +49,7 @@ class Layer:
         self._post, self._root, self._executor = post, root, executor
         self._mailboxes, self._covers, self._floor_bytes = mailboxes, covers, floor_bytes
         self._lying: dict[int, str] = {}
+        self._unshown: dict[int, bytes] = {}
         self._leftovers = Leftovers()
 
     @property
@@ -73,9 +74,15 @@ class Layer:
         return await self._post.read(lambda connection: inbox.handed(connection, after_seq=seq, limit=_PAGE))
 
     async def conclude(self) -> int:
-        """Conclude what was taken as processed; return how many. Raises Vanished, OSError, StorageError."""
+        """Conclude what was taken as processed; return how many. Raises Vanished, OSError, StorageError.
+
+        What could not be shown when it was laid out is shown before.
+        """
         if not self._lying:
             return 0
+        if unshown := list(self._unshown.items()):
+            await self._in(lambda place: _show_late(place, unshown))
+            self._unshown.clear()
         there = await self._in(lambda place: _still_there(place, self._lying))
         gone = sorted(self._lying.keys() - there)
         for seq in gone:
@@ -133,10 +140,12 @@ class Layer:
         crash.reached("folder-staged")
         now_ms = self._post.clock.now_ms()
         await self._post.database.write(lambda connection: inbox.hand(connection, received.seq, now_ms))
+        self._lying[received.seq] = arrivals.stem(received.seq, received.id)
+        self._unshown[received.seq] = received.id
         crash.reached("folder-handed")
         await self._in(partial(_show, received))
+        del self._unshown[received.seq]
         crash.reached("folder-shown")
-        self._lying[received.seq] = arrivals.stem(received.seq, received.id)
 
     def _stage_if_ours(self, received: Received, place: Place) -> None:
         _check_ours(place)
@@ -159,6 +168,11 @@ def _show_if_ours(place: Place, handed: list[tuple[int, bytes]]) -> bool:
         return False
     arrivals.show_staged(place, handed)
     return True
+
+
+def _show_late(place: Place, unshown: list[tuple[int, bytes]]) -> None:
+    _check_ours(place)
+    arrivals.show_staged(place, unshown)
 
 
 def _still_there(place: Place, lying: dict[int, str]) -> set[int]:

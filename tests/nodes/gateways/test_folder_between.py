@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from nodes.gateways.folder import arrivals
 from nodes.gateways.folder.arrivals import MARKER
 from nodes.gateways.folder.sending import Failed, Taken
 from nodes.link import outbox
@@ -65,6 +66,32 @@ def test_what_cannot_be_laid_out_again_yet_is_not_shown(station: Station) -> Non
         desk.polls(3)
         assert controls(desk) == []
         assert state_of(station, seq) is State.PROCESSED
+
+
+# ── shown late, or not at all ──────────────────────────────────────────────────────────────
+
+
+def test_what_could_not_be_shown_at_once_is_shown_at_the_next_poll(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is noted as handed out by then, so no turn would lay it out anew."""
+    show = arrivals.show
+
+    def away(*_: object) -> None:
+        monkeypatch.setattr(arrivals, "show", show)
+        raise OSError("the share is away")
+
+    monkeypatch.setattr(arrivals, "show", away)
+    seq = desk.station.receive(hl7(), quietly=True)
+    desk.polls(1)
+    assert [code for code, _ in desk.alarms] == ["folder-trouble"]
+    desk.polls(2)
+    (name,) = controls(desk)
+    assert state_of(desk.station, seq) is State.DELIVERED
+    (desk.root / "in" / name).unlink()
+    desk.polls(3)
+    assert controls(desk) == []
+    assert state_of(desk.station, seq) is State.PROCESSED
 
 
 # ── another file under the same name ───────────────────────────────────────────────────────
