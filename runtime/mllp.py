@@ -100,6 +100,7 @@ class MllpServerProtocol(Protocol):
         self._held_bytes = 0
         self._garbage_bytes = 0
         self._connected = False
+        self._leaving = False
         self._ending = False
         self._peer_is_slow = False
         self._paused = False
@@ -215,8 +216,8 @@ class MllpServerProtocol(Protocol):
         self._waiting.clear()
 
     def _leave(self) -> None:
-        """Close once everything written has gone out."""
-        self._connected = False
+        """Close once everything written has gone out; a peer that does not read it is still dropped."""
+        self._connected, self._leaving = False, True
         # Twisted waits for a paused producer before it closes.
         self._transport.unregisterProducer()
         self._transport.loseConnection()
@@ -264,7 +265,7 @@ class MllpServerProtocol(Protocol):
         self._frame_timer = None
         if self._paused:
             self._watch_frame()
-        else:
+        elif self._connected:
             self.drop(reason)
 
     def _watch_idleness(self, delay_s: float) -> None:
@@ -289,9 +290,9 @@ class MllpServerProtocol(Protocol):
 
     def drop(self, reason: str) -> None:
         """Abort the connection; the peer repeats what was not acknowledged."""
-        if self._connected:
+        if self._connected or self._leaving:
             _log.info("MLLP connection of {peer} dropped: it {reason}", peer=self._peer, reason=reason)
-            self._connected = False
+            self._connected = self._leaving = False
             self._drop_waiting()
             self._owner.dropped += 1
             self._transport.abortConnection()
@@ -308,7 +309,7 @@ class MllpServerProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 (Twisted calls it)
         """Twisted: the connection has ended."""
         admitted = self._connected
-        self._connected = False
+        self._connected = self._leaving = False
         for timer in (self._idle_timer, self._frame_timer, self._quiet_timer):
             _cancel(timer)
         if admitted and isinstance(reason.value, ConnectionDone):

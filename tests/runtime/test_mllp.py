@@ -335,6 +335,34 @@ def test_closing_does_not_wait_for_ever() -> None:
     assert done.called
 
 
+def test_closing_does_not_wait_for_a_peer_that_does_not_read_its_answers() -> None:
+    listener = Listener()
+    pipe = listener.connect()
+    pipe.flow(frame(b"a"))
+    done = ensureDeferred(listener.factory.close(5))
+    listener.answer(0, b"A")
+    assert pipe.disconnecting
+    assert not pipe.aborted
+    listener.time.advance(5)
+    assert pipe.aborted
+    assert done.called
+    assert listener.time.getDelayedCalls() == []
+
+
+def test_a_peer_that_does_not_read_its_last_answers_is_dropped_when_idle() -> None:
+    listener = Listener()
+    pipe = listener.connect()
+    pipe.flow(frame(b"a") + b"\x0bb")
+    pipe.protocol.readConnectionLost()
+    listener.answer(0, b"A")
+    assert pipe.disconnecting
+    listener.time.advance(59)
+    assert not pipe.aborted, "no frame is waited for any more"
+    listener.time.advance(1)
+    assert (pipe.aborted, listener.factory.dropped) == (True, 1)
+    assert listener.factory.connections == set()
+
+
 class Sender:
     """A client under test, and the far ends of its connections."""
 
