@@ -245,9 +245,17 @@ def _pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-def hand(connection: Connection, seq: int, now_ms: int) -> None:
-    """Note that a message was laid out for the application; it is not taken yet."""
-    connection.execute(update(inbox).where(inbox.c.seq == seq).values(handed_ms=now_ms))
+def hand(connection: Connection, seq: int, now_ms: int) -> bool:
+    """Note that a message was laid out for the application, which has not taken it yet.
+
+    Returns False, and changes nothing, if it was concluded meanwhile.
+    """
+    done = connection.execute(
+        update(inbox)
+        .where(inbox.c.seq == seq, inbox.c.state == int(State.DELIVERED))
+        .values(handed_ms=now_ms)
+    )
+    return done.rowcount == 1
 
 
 def take_back(connection: Connection) -> None:

@@ -2,7 +2,7 @@
 
 1. :func:`stage`: payload and attachments get their names, then the control file is written under a name
    that begins with a dot. Nobody takes it for a message yet; done again, it is the same files.
-2. The inbox notes the message as handed out (a commit).
+2. The inbox notes the message as handed out (a commit), unless another door concluded it meanwhile.
 3. :func:`show`: the control file gets its real name. A crash or trouble before it is repaired by
    :func:`show_staged`.
 
@@ -106,6 +106,11 @@ def stage(place: Place, received: Received, home: Path, floor_bytes: int) -> Non
     control = _control(received, payload, tuple(files))
     place.write(_staged(start), [msgspec.json.format(msgspec.json.encode(control), indent=2) + b"\n"])
     place.sync()
+
+
+def unstage(place: Place, seq: int, identifier: bytes) -> None:
+    """Remove the control file of what is not handed out after all; its other files become leftovers."""
+    place.remove(_staged(stem(seq, identifier)))
 
 
 def show(place: Place, seq: int, identifier: bytes) -> None:

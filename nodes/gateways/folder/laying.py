@@ -111,11 +111,9 @@ class Layer:
             room = min(bounds.LAID_AT_ONCE - len(self._lying), bounds.LAID_A_TURN - laid)
             for received in await self._waiting(recipient, tuple(kinds), room) if room > 0 else ():
                 try:
-                    await self._lay_one(received)
+                    laid += await self._lay_one(received)
                 except Damaged as fault:
                     damaged.append(fault)
-                else:
-                    laid += 1
         return laid, damaged
 
     async def _ours(self) -> dict[str, list[str]]:
@@ -135,17 +133,23 @@ class Layer:
             )
         )
 
-    async def _lay_one(self, received: Received) -> None:
+    async def _lay_one(self, received: Received) -> bool:
+        """Return False if another door concluded it meanwhile."""
         await self._in(partial(self._stage_if_ours, received))
         crash.reached("folder-staged")
         now_ms = self._post.clock.now_ms()
-        await self._post.database.write(lambda connection: inbox.hand(connection, received.seq, now_ms))
+        if not await self._post.database.write(
+            lambda connection: inbox.hand(connection, received.seq, now_ms)
+        ):
+            await self._in(lambda place: arrivals.unstage(place, received.seq, received.id))
+            return False
         self._lying[received.seq] = arrivals.stem(received.seq, received.id)
         self._unshown[received.seq] = received.id
         crash.reached("folder-handed")
         await self._in(partial(_show, received))
         del self._unshown[received.seq]
         crash.reached("folder-shown")
+        return True
 
     def _stage_if_ours(self, received: Received, place: Place) -> None:
         _check_ours(place)

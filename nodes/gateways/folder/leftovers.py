@@ -3,7 +3,8 @@
 A program takes a message by removing or renaming its control file. The payload and the attachments are its
 own from then on, to move or remove; it may still be reading them. What lies there after ``LEFT_S`` is
 removed, so that ``in/`` does not fill with patients' data that nobody looks after. Only names that the node
-gives are touched: not a control file that was renamed, nor anything that a program put there.
+gives are touched: not a control file that was renamed, nor anything that a program put there. The files of a
+message that another door concluded before it was shown go in the same way.
 """
 
 from __future__ import annotations

@@ -7,13 +7,15 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
+from sqlalchemy import Connection
 
 from nodes.gateways.folder import arrivals
 from nodes.gateways.folder.arrivals import MARKER
 from nodes.gateways.folder.sending import Failed, Taken
-from nodes.link import outbox
+from nodes.link import inbox, outbox
 from nodes.link.ids import id_text
 from protocols.link.envelope import State
+from runtime import crash
 from tests.nodes.fixtures import Station
 from tests.nodes.gateways.folders import Desk, attach, hl7, open_folder, state_of
 
@@ -92,6 +94,30 @@ def test_what_could_not_be_shown_at_once_is_shown_at_the_next_poll(
     desk.polls(3)
     assert controls(desk) == []
     assert state_of(desk.station, seq) is State.PROCESSED
+
+
+def test_what_another_door_concludes_while_it_is_laid_out_is_not_shown(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as ``wasl-node fetch``: whoever took it has it, and a second program must not get it too."""
+    seq = desk.station.receive(hl7(), quietly=True)
+    later = desk.station.receive(hl7("2"), quietly=True)
+
+    def conclude(connection: Connection) -> None:
+        now_ms = desk.station.clock.now_ms()
+        inbox.conclude(connection, desk.station.post.identity, seq, State.PROCESSED, now_ms)
+
+    def reached(place: str) -> None:
+        if place == "folder-staged" and state_of(desk.station, seq) is State.DELIVERED:
+            desk.station.do(conclude)
+
+    monkeypatch.setattr(crash, "reached", reached)
+    desk.polls(3)
+    assert [name[:10] for name in controls(desk)] == [f"{later:010d}"]
+    assert [name for name in desk.names("in") if name.startswith(".")] == [MARKER]
+    assert desk.station.inbox_row(seq).handed_ms is None
+    assert desk.gateway._layer.lying == 1
+    assert desk.alarms == []
 
 
 # ── another file under the same name ───────────────────────────────────────────────────────
