@@ -341,8 +341,7 @@ def test_closing_does_not_wait_for_a_peer_that_does_not_read_its_answers() -> No
     pipe.flow(frame(b"a"))
     done = ensureDeferred(listener.factory.close(5))
     listener.answer(0, b"A")
-    assert pipe.disconnecting
-    assert not pipe.aborted
+    assert (pipe.disconnecting, pipe.aborted) == (True, False)
     listener.time.advance(5)
     assert pipe.aborted
     assert done.called
