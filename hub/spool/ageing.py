@@ -275,14 +275,16 @@ def note_presences(
 
 
 def _seen(connection: Connection, facilities: Sequence[str]) -> dict[str, int]:
-    """Return up to which number sessions before may have been sent anything."""
+    """Return up to which number sessions before may have been sent anything.
+
+    One that still counts as connected ends only now: its node came again before that was noted.
+    """
+    seen_seq = case((presence.c.connected, seen_at_the_end()), else_=presence.c.seen_seq)
     found: dict[str, int] = {}
     for start in range(0, len(facilities), FACILITIES_PER_QUERY):
         page = facilities[start : start + FACILITIES_PER_QUERY]
-        rows = connection.execute(
-            select(presence.c.facility, presence.c.seen_seq).where(presence.c.facility.in_(page))
-        )
-        found.update((name, seen_seq) for name, seen_seq in rows)
+        rows = connection.execute(select(presence.c.facility, seen_seq).where(presence.c.facility.in_(page)))
+        found.update((name, seq) for name, seq in rows)
     return found
 
 
@@ -335,7 +337,7 @@ _ENDED = text(
 
 
 def seen_at_the_end() -> ColumnElement[int]:
-    """Return the mark of a facility whose session ended unnoticed, in an update of ``presence``."""
+    """Return the mark of a facility whose session ended unnoticed, in a statement on ``presence``."""
     newest = select(func.max(spool.c.seq)).scalar_subquery()
     held = exists().where(queue_pauses.c.facility == presence.c.facility, queue_pauses.c.held.is_(True))
     return case((held, presence.c.seen_seq), else_=func.coalesce(newest, presence.c.seen_seq))

@@ -186,6 +186,32 @@ def test_another_process_takes_over_paused(rest: Rest) -> None:
     assert held(rest) == [False], "the process that has the session has to say it"
 
 
+def test_a_session_whose_end_was_not_noted_may_have_sent_all_there_was(rest: Rest) -> None:
+    """The node comes again over another connection before the first one is seen to be dead."""
+    first = connect(rest)
+    accept(rest, 1, 2)
+    first.turn()
+    assert delivered(first) == [1, 2], "sent, and not answered"
+    pause(rest, heard=False)
+    assert delivered(connect(rest)) == []
+    assert (held(rest), mark(rest)) == ([True], 2)
+    accept(rest, 3)
+    rest.time.advance(DAY_MS / 1000 + 1)
+    rest.run(Sweeper(rest.core).round())
+    assert waiting(rest) == [1, 2], "the node may have these: only it can say"
+
+
+def test_what_a_process_may_have_sent_before_another_takes_over_is_in_doubt(rest: Rest) -> None:
+    caller = connect(rest)
+    accept(rest, 1)
+    caller.turn()
+    pause(rest, heard=False)
+    change = Presence("chu-oran", connected=True, software="node")
+    (told,) = rest.sql(lambda c: ageing.note_presences(c, [change], EPOCH_MS, 99))
+    assert told is not None
+    assert told.seen_seq == 1
+
+
 def test_a_stopped_copy_holds_its_lane_and_no_other(rest: Rest) -> None:
     accept(rest, 1, 2)
     accept(rest, 3, to=LABO)
