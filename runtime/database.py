@@ -260,6 +260,11 @@ class Database:
         self._reading += 1
         return self._reader.run(lambda: transactions.read(self._engine, operation)).addBoth(self._read_done)
 
+    @property
+    def closing(self) -> bool:
+        """Whether new work is refused from now on, because it closes."""
+        return self._closing
+
     async def close(self) -> None:
         """Refuse new work, finish what was taken, empty the log, stop the executors; may be called twice."""
         self._closing = True

@@ -32,7 +32,7 @@ from protocols.link.errors import LocalError, RemoteError
 from protocols.link.session import Broken, HelloReceived, LinkEvent, LinkSession, Opened, PeerLeft
 from runtime.link import TwistedLink
 from runtime.logs import event
-from runtime.storage_errors import DatabaseLocked, DatabaseUnavailable, StorageError
+from runtime.storage_errors import DatabaseLocked, DatabaseUnavailable, StorageError, StorageFailed
 from runtime.tasks import spawn
 
 REFUSALS: Final = {
@@ -52,6 +52,8 @@ KNOCK_RETRY_S: Final = 20
 """When a node that a restored hub has forgotten may ask again."""
 AWAY_S: Final = 2.0
 """Until a session asks a database again that was away."""
+NOTE_AGAIN_S: Final = 30.0
+"""Until it is tried again to note that a session ended."""
 _PASSING: Final = (DatabaseUnavailable, DatabaseLocked)
 
 _LOG = logging.getLogger(__name__)
@@ -202,7 +204,7 @@ class HubSession:
         if self._opened and self._hub.sessions.remove(self.facility, self):
             self._hub.metrics.sessions.set(len(self._hub.sessions))
             event(_LOG, logging.INFO, "node-left", facility=self.facility, reason=reason)
-            spawn(self._note_presence(connected=False, reason=reason), self._presence_failed)
+            self._note_end(reason)
 
     # ── parts made at their first use ──────────────────────────────────────────────────
 
@@ -336,9 +338,17 @@ class HubSession:
             Presence(self.facility, connected, self.software, reason, self._followed, by)
         )
 
-    def _presence_failed(self, error: BaseException) -> None:
+    def _note_end(self, reason: str) -> None:
+        """Note that the node is gone, unless it is here again meanwhile."""
+        if self._hub.sessions.get(self.facility) is None:
+            ended = self._note_presence(connected=False, reason=reason)
+            spawn(ended, partial(self._end_not_noted, reason))
+
+    def _end_not_noted(self, reason: str, error: BaseException) -> None:
         # Without the note the node counts as connected: its messages wait for it instead of expiring.
         event(_LOG, logging.WARNING, "presence-not-noted", facility=self.facility, cause=error)
+        if not isinstance(error, StorageFailed) and not self._hub.database.closing:
+            self._hub.clock.call_later(NOTE_AGAIN_S, self._note_end, reason)
 
     def _broken(self, broken: Broken) -> None:
         self._hub.metrics.handshakes["broken"].inc()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from sqlalchemy import Connection, select
 
 from hub.directory import service
+from hub.sessions.session import NOTE_AGAIN_S
+from hub.spool import ageing
+from hub.spool.ageing import Presence, Waiting
 from hub.spool.tables import presence
 from protocols.link import frames as f
 from protocols.link.session import PeerLeft
+from runtime.storage_errors import DatabaseLocked
 from tests.hub.caller import Caller, enrol
 from tests.hub.hubs import EPOCH_MS, ISSUER, NodeKeys, Rest
 
@@ -66,3 +72,68 @@ def test_who_is_revoked_in_a_session_is_told_to_go(rest: Rest, caller: Caller) -
     assert caller.ended().reason is f.Goodbye.REVOKED
     caller.lose()
     assert len(rest.core.sessions) == 0
+
+
+# ── its end ────────────────────────────────────────────────────────────────────────────────
+
+
+class Locked:
+    """Stands where presences are noted: the next ``times`` find the database locked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.times = 0
+        self._note = ageing.note_presences
+        monkeypatch.setattr(ageing, "note_presences", self._noted)
+
+    def _noted(
+        self, connection: Connection, changes: Sequence[Presence], now_ms: int, hub: int
+    ) -> list[Waiting | None]:
+        if self.times:
+            self.times -= 1
+            raise DatabaseLocked("the database is locked")
+        return self._note(connection, changes, now_ms, hub)
+
+
+@pytest.fixture
+def locked(monkeypatch: pytest.MonkeyPatch) -> Locked:
+    return Locked(monkeypatch)
+
+
+def connected(rest: Rest) -> bool:
+    return bool(rest.sql(lambda c: c.execute(select(presence.c.connected)).scalar_one()))
+
+
+def pass_on(rest: Rest) -> None:
+    rest.time.advance(NOTE_AGAIN_S)
+    for _ in range(20):
+        rest.time.advance(0)
+
+
+def test_an_end_that_cannot_be_noted_is_noted_later(rest: Rest, caller: Caller, locked: Locked) -> None:
+    """Else the facility counts as connected until it comes again: its mail would not expire."""
+    caller.turn()
+    locked.times = 2
+    caller.lose()
+    assert connected(rest)
+    pass_on(rest)
+    assert (connected(rest), locked.times) == (True, 0)
+    pass_on(rest)
+    assert not connected(rest)
+    assert not rest.time.getDelayedCalls()
+
+
+def test_an_end_is_not_noted_once_the_node_is_here_again(rest: Rest, caller: Caller, locked: Locked) -> None:
+    caller.turn()
+    locked.times = 1
+    caller.lose()
+    Caller(rest, ONE).turn()
+    pass_on(rest)
+    assert connected(rest)
+
+
+def test_a_hub_that_goes_down_notes_no_end_again(rest: Rest, caller: Caller) -> None:
+    caller.turn()
+    rest.run(rest.core.database.close())
+    caller.lose()
+    pass_on(rest)
+    assert not [one for one in rest.time.getDelayedCalls() if one.getTime() > rest.time.seconds() + 20]
