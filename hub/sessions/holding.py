@@ -64,7 +64,8 @@ class Holding:
             return
         before, self._now = self._now, found
         for facility in sorted(before.facilities | found.facilities):
-            changed = before.of(facility) != found.of(facility)
+            # Let go and paused again between two readings is a pause like the one before, but not yet held.
+            changed = before.of(facility) != found.of(facility) or facility in found.unsaid
             session = self._hub.sessions.get(facility)
             if not changed or session is None:
                 continue

@@ -212,6 +212,17 @@ def test_what_a_process_may_have_sent_before_another_takes_over_is_in_doubt(rest
     assert told.seen_seq == 1
 
 
+def test_a_queue_that_is_let_go_and_paused_again_between_two_looks_is_held_again(rest: Rest) -> None:
+    """What is read is paused as before, and yet nobody has said of this pause that it is held."""
+    caller = connect(rest)
+    pause(rest)
+    caller.lose()
+    connect(rest)
+    rest.sql(lambda c: holds.resume(c, "chu-oran", reason="", actor="user:a", now_ms=EPOCH_MS))
+    pause(rest)
+    assert held(rest) == [True]
+
+
 def test_a_stopped_copy_holds_its_lane_and_no_other(rest: Rest) -> None:
     accept(rest, 1, 2)
     accept(rest, 3, to=LABO)
