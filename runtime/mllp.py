@@ -93,7 +93,7 @@ class MllpServerProtocol(Protocol):
         self._clock = factory.clock
         self._reader = FrameReader(self._limits.max_frame_bytes)
         self._peer = Peer("", 0)
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[tuple[bytes, _Turn]] = deque()
         self._turns: deque[_Turn] = deque()
         self._running = 0
         self._pending_bytes = 0
@@ -155,8 +155,10 @@ class MllpServerProtocol(Protocol):
                 # The next frame gets its full time again.
                 _cancel(self._frame_timer)
                 self._frame_timer = None
-                self._waiting.append(event.payload)
-                self._pending_bytes += len(event.payload)
+                turn = _Turn(len(event.payload))
+                self._turns.append(turn)
+                self._waiting.append((event.payload, turn))
+                self._pending_bytes += turn.size_bytes
             else:
                 self._note_fault(event)
         self._account()
@@ -166,7 +168,6 @@ class MllpServerProtocol(Protocol):
         answer = None if self._owner.on_fault is None else self._owner.on_fault(fault, self._peer)
         if answer is not None:
             # Behind the answers of the messages before it, which may not even have started.
-            self._start_handlers(regardless=True)
             self._turns.append(_Turn(0, [frame(answer)]))
             self._write_answers()
         if isinstance(fault, GarbageSkipped):
@@ -174,11 +175,9 @@ class MllpServerProtocol(Protocol):
             if self._garbage_bytes > self._limits.max_garbage_bytes:
                 self.drop("sends bytes that are not MLLP")
 
-    def _start_handlers(self, *, regardless: bool = False) -> None:
-        while self._waiting and (regardless or self._running < self._limits.max_in_flight):
-            payload = self._waiting.popleft()
-            turn = _Turn(len(payload))
-            self._turns.append(turn)
+    def _start_handlers(self) -> None:
+        while self._waiting and self._running < self._limits.max_in_flight:
+            payload, turn = self._waiting.popleft()
             self._running += 1
             ensureDeferred(self._handle(payload, turn))
         self._regulate()
@@ -208,12 +207,13 @@ class MllpServerProtocol(Protocol):
             elif turn.answers:
                 self._last_activity_s = self._clock.monotonic_s()
                 self._transport.write(b"".join(turn.answers))
-        if self._ending and self._connected and not self._turns and not self._waiting:
+        if self._ending and self._connected and not self._turns:
             self._leave()
 
     def _drop_waiting(self) -> None:
-        self._pending_bytes -= sum(map(len, self._waiting))
+        self._pending_bytes -= sum(turn.size_bytes for _, turn in self._waiting)
         self._waiting.clear()
+        self._turns.clear()
 
     def _leave(self) -> None:
         """Close once everything written has gone out; a peer that does not read it is still dropped."""

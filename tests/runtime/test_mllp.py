@@ -278,6 +278,30 @@ def test_garbage_and_large_frames_are_reported_and_may_be_answered_in_order() ->
     assert pipe.written() == frame(b"A") + frame(b"AR") + frame(b"B")
 
 
+def test_the_answer_to_a_large_frame_starts_no_message_early() -> None:
+    listener = Listener(MllpLimits(max_in_flight=1, max_frame_bytes=8), on_fault=lambda *_: b"AR")
+    pipe = listener.connect()
+    pipe.flow(frame(b"a") + frame(b"b") + frame(b"x" * 20) + frame(b"c"))
+    for index, payload in enumerate([b"a", b"b", b"c"]):
+        assert listener.payloads[index:] == [payload]
+        listener.answer(index, payload.upper())
+    assert pipe.written() == frame(b"A") + frame(b"B") + frame(b"AR") + frame(b"C")
+    assert pipe.producerState == "producing"
+
+
+def test_what_waits_when_a_handler_fails_is_neither_started_nor_waited_for(
+    failures: list[LogEvent],
+) -> None:
+    listener = Listener(MllpLimits(max_in_flight=1, max_frame_bytes=8), on_fault=lambda *_: b"AR")
+    pipe = listener.connect()
+    pipe.flow(frame(b"a") + frame(b"x" * 20) + frame(b"b"))
+    listener.asked[0][1].errback(RuntimeError("disk"))
+    assert (listener.payloads, pipe.written(), pipe.disconnecting) == ([b"a"], b"", True)
+    listener.time.advance(600)
+    assert pipe.aborted
+    assert failures
+
+
 def test_a_peer_that_does_not_speak_mllp_is_dropped() -> None:
     listener = Listener()
     pipe = listener.connect()
