@@ -24,11 +24,13 @@ that is meant to stand behind one sets ``max_per_address`` accordingly.
 # mypy: allow-untyped-calls
 # ruff: noqa: N802
 
+import logging
 import socket
 import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, Final
 
 from twisted.internet.interfaces import IAddress
@@ -40,15 +42,23 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from runtime.clock import Clock, Handle
+from runtime.logs import event
 
 PROGRESS_BYTES: Final = 16 * 1_024
 """What a client has to take of an answer in ``idle_s``: at 60 seconds, less than any line is slow."""
 _ACKED: Final = slice(120, 128)
 """``tcpi_bytes_acked`` in Linux's ``struct tcp_info`` (since 4.1)."""
+_LOG: Final = logging.getLogger(__name__)
 _REFUSAL = (
     b"HTTP/1.1 413 Content Too Large\r\n"
     b"Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 22\r\n\r\n"
     b"The body is too large\n"
+)
+_NOT_KEPT = (
+    b"HTTP/1.1 503 Service Unavailable\r\n"
+    b"Connection: close\r\nRetry-After: 10\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: 36\r\n\r\n"
+    b"The body cannot be kept: try again.\n"
 )
 
 
@@ -74,7 +84,12 @@ class BoundedRequest(Request):
 
     def gotLength(self, length: int | None) -> None:
         """Judge the length that the head announces; None (chunked) is judged as it comes."""
-        super().gotLength(length)
+        try:
+            super().gotLength(length)  # a file, from 100,000 bytes on
+        except OSError as error:
+            self.content = BytesIO()
+            self.not_kept(error)
+            return
         if (length or 0) > self._max_body_bytes or (length is None and self._max_body_bytes == 0):
             self._refuse()
 
@@ -83,8 +98,18 @@ class BoundedRequest(Request):
         self._body_bytes += len(data)
         if self._body_bytes > self._max_body_bytes:
             self._refuse()
-        if not self._refused:
+        if self._refused:
+            return
+        try:
             super().handleContentChunk(data)
+        except OSError as error:
+            self.not_kept(error)
+
+    def not_kept(self, error: OSError) -> None:
+        """Refuse a body for which there is no file, or no room, on this machine just now."""
+        event(_LOG, logging.WARNING, "body-not-kept", reason=error)
+        self._refused = True
+        self.channel.refuse(_NOT_KEPT)
 
     def process(self) -> None:
         """Answer, unless that was done already."""

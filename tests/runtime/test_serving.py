@@ -5,6 +5,9 @@
 # ruff: noqa: N802, N815
 
 from collections.abc import Callable
+from errno import EMFILE, ENOSPC
+from io import BytesIO
+from typing import Any
 
 import pytest
 from twisted.internet.task import Clock as TaskClock
@@ -148,6 +151,36 @@ def test_a_body_that_is_too_large_is_refused_once_and_not_kept(
     assert service.page.bodies == []
     client.hang_up()
     assert service.time.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("fails", ["opened", "written"])
+def test_a_body_that_cannot_be_kept_is_refused_and_harms_nobody(
+    service: Service, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    """What is chunked, or has 100,000 bytes, goes to a file: there may be none to be had, or no room."""
+
+    class Full(BytesIO):
+        def write(self, _data: Any) -> int:
+            raise OSError(ENOSPC, "No space left on device")
+
+    def made() -> BytesIO:
+        if fails == "opened":
+            raise OSError(EMFILE, "Too many open files")
+        return Full()
+
+    monkeypatch.setattr("twisted.web.http.tempfile.TemporaryFile", made)
+    client = service.connect()
+    answer = client.say(
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    )
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"Content-Length: %d\r\n" % len(body) in head + b"\r\n"
+    assert client.closed
+    assert service.page.bodies == []
+    client.hang_up()
+    assert service.time.getDelayedCalls() == []
+    assert service.connect().say(GET).endswith(b"page")
 
 
 def test_a_refused_client_that_does_not_go_away_is_aborted(service: Service) -> None:

@@ -74,6 +74,10 @@ class ApiRequest(WsgiRequest):
         except Exception as error:  # noqa: BLE001  # as above; nobody waits for an exception here
             self._refuse_with(error)
 
+    def not_kept(self, error: OSError) -> None:
+        """Say it as the application would."""
+        self._refuse_with(error)
+
     def connectionLost(self, reason: Any) -> None:
         """Clean up after a client that has gone."""
         self._clean()
