@@ -25,7 +25,7 @@ if CHROMIUM is None:
     pytest.skip("no Chromium: apt-get install chromium", allow_module_level=True)
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Page, Route
 
     from tests.browser.served_desk import Served
 
@@ -148,6 +148,40 @@ def test_images_scans_and_frames_are_seen(reader: BrowserContext, desk: Served) 
     _look(page, f"{desk.address}/m/{desk.day.document}")
     frame = page.frame_locator("iframe.paper")
     assert "Selon la famille" in frame.locator("main").inner_text()
+    page.close()
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_a_picture_without_a_turn_is_asked_for_again(
+    reader: BrowserContext, desk: Served, early: bool
+) -> None:
+    """Whether it fails after the page's scripts began, or before; one that is damaged is not."""
+    from playwright.sync_api import expect  # noqa: PLC0415 - only where it is installed
+
+    page, asked = reader.new_page(), []
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) == 1:
+            route.fulfill(status=503, content_type="text/plain", body="busy")
+        elif len(asked) == 2:
+            route.continue_()
+        else:
+            route.fulfill(status=404)
+
+    def late(route: Route) -> None:
+        page.wait_for_timeout(SETTLED_MS)
+        route.continue_()
+
+    page.route("**/file/5/show", answer)
+    if early:
+        page.route("**/desk.js*", late)
+    page.goto(f"{desk.address}/m/{desk.day.trap}/file/5")
+    expect(page.locator(".picture img")).not_to_have_js_property("naturalWidth", 0)
+    assert len(asked) == 2
+    page.goto(f"{desk.address}/m/{desk.day.trap}/file/5")
+    page.wait_for_timeout(4_000)
+    assert len(asked) == 3
     page.close()
 
 

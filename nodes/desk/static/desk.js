@@ -21,3 +21,26 @@
     else if (leftMs <= warnS * 1000 && !box.open) { box.showModal(); }
   }, 5000);
 })();
+
+/* A picture for which the desk had no turn (503) is asked for again, ten times; one that is damaged is not. */
+(() => {
+  "use strict";
+  const most = 10;
+  const tries = new WeakMap();
+  const waiting = new WeakSet();
+  const status = (image) => performance.getEntriesByName(image.src).at(-1)?.responseStatus;
+  const again = (image) => {
+    const times = (tries.get(image) ?? 0) + 1;
+    if (waiting.has(image) || times > most) return;
+    tries.set(image, times);
+    waiting.add(image);
+    setTimeout(() => {
+      waiting.delete(image);
+      if (status(image) === 503) image.src = image.src;
+    }, 2000 + Math.random() * 1000);
+  };
+  document.addEventListener("error", (event) => {
+    if (event.target instanceof HTMLImageElement) again(event.target);
+  }, true);
+  for (const image of document.images) { if (image.complete && !image.naturalWidth) again(image); }
+})();

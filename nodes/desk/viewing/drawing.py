@@ -2,9 +2,10 @@
 
 A decoder can be made to take gigabytes, minutes, or a wrong turn. So each image is drawn by a process of its
 own (:mod:`painter`) with a bound on memory, processor time and what it writes; here is the bound on the time
-that somebody waits. What it answers is looked at before it is believed. ``AT_ONCE`` of them run; whoever
-waits longer than ``ROOM_S`` for a turn is told that the image is not shown (``busy``); so is who asked for
-one that ended its process (``spent``).
+that somebody waits. What it answers is looked at before it is believed. ``AT_ONCE`` of them run and
+``WAITING`` wait, each in a thread of the desk, whose watchdog needs one too; whoever comes then, or waits
+longer than ``ROOM_S`` for a turn, is told that the image is not shown now (``busy``) and may ask again (the
+page's script does). Who asked for one that ended its process is told that it is not shown (``spent``).
 
 It is no prison: the process has the desk's user and sees its files. What is kept out is what an image does to
 memory and time; a fault in a decoder that runs a sender's program would still be one.
@@ -29,6 +30,8 @@ from nodes.desk.viewing.pictures import FILE_BYTES, SIDE, CannotShow, Picture
 from nodes.desk.viewing.pixels import Look
 
 AT_ONCE: Final = 2
+WAITING: Final = 5
+"""Seven with the others: one browser asks for six at once, and one of the desk's threads is left."""
 ROOM_S: Final = 10
 WALL_S: Final = 30
 COSTLY: Final = frozenset({"busy", "spent"})
@@ -36,6 +39,7 @@ COSTLY: Final = frozenset({"busy", "spent"})
 _HEAD_BYTES: Final = 1_024
 _KINDS: Final = frozenset({"image/jpeg", "image/png"})
 _ROOM: Final = BoundedSemaphore(AT_ONCE)
+_WAITING: Final = BoundedSemaphore(WAITING)
 _PAINTER: Final = (sys.executable, "-P", "-B", "-m", "nodes.desk.viewing.painter")
 _ROOT: Final = Path(nodes.__file__).resolve().parents[1]
 
@@ -55,8 +59,8 @@ def frame(look: Look, source: IO[bytes]) -> Picture:
 def _drawn(source: IO[bytes], order: dict[str, Any], most_s: float) -> Picture:
     source.seek(0)
     end_s = time.monotonic() + most_s
-    if not _ROOM.acquire(timeout=min(ROOM_S, most_s)):
-        raise CannotShow("busy")
+    if not _ROOM.acquire(blocking=False):
+        _wait(min(ROOM_S, most_s))
     try:
         with os.fdopen(os.memfd_create("drawn"), "w+b") as out:
             if _has_file(source):
@@ -69,6 +73,17 @@ def _drawn(source: IO[bytes], order: dict[str, Any], most_s: float) -> Picture:
             return _read(out)
     finally:
         _ROOM.release()
+
+
+def _wait(most_s: float) -> None:
+    """Wait for a turn; raises CannotShow if so many wait already, or it takes too long."""
+    if not _WAITING.acquire(blocking=False):
+        raise CannotShow("busy")
+    try:
+        if not _ROOM.acquire(timeout=most_s):
+            raise CannotShow("busy")
+    finally:
+        _WAITING.release()
 
 
 def _has_file(source: IO[bytes]) -> bool:

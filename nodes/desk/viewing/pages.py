@@ -174,7 +174,10 @@ def show(desk: Desk, number: int, source: str, index: int) -> Response:
             return _frameable(make_response(_paper(asked)), papers.POLICY)
         if one.kind in IMAGES or one.kind is Kind.DICOM:
             return _image(one)
-    except (CannotShow, RemoteProtocolError):
+    except CannotShow as fault:
+        if fault.code == "busy":
+            return _later(gettext("Too many pictures are being drawn just now: try again in a moment."))
+    except RemoteProtocolError:
         pass
     return abort(404)
 
@@ -182,12 +185,16 @@ def show(desk: Desk, number: int, source: str, index: int) -> Response:
 def busy(_error: Busy) -> Response:
     """Say that there is no turn for a large file now, in a few words where a frame asks for one."""
     if request.endpoint == "file_show":
-        answer = _frameable(Response(str(heavy.SAID), 503, mimetype="text/plain"), PDF_POLICY)
-    else:
-        page = render_template(
-            "error.html", title=gettext("Not available now"), text=str(heavy.SAID), status=503
-        )
-        answer = make_response(page, 503)
+        return _later(str(heavy.SAID))
+    page = render_template("error.html", title=gettext("Not available now"), text=str(heavy.SAID), status=503)
+    answer = make_response(page, 503)
+    answer.headers["Retry-After"] = str(heavy.RETRY_AFTER_S)
+    return answer
+
+
+def _later(said: str) -> Response:
+    """Answer within a frame, or instead of an image, that there is no turn now."""
+    answer = _frameable(Response(said, 503, mimetype="text/plain"), PDF_POLICY)
     answer.headers["Retry-After"] = str(heavy.RETRY_AFTER_S)
     return answer
 

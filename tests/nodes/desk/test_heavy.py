@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 
 from nodes.desk import heavy
 from nodes.desk.roles import Role
+from nodes.desk.viewing import drawing
 from nodes.link import files, inbox
 from nodes.link.files import Prepared
 from nodes.link.inbox import ReceivedFile
@@ -85,6 +86,41 @@ def test_large_files_leave_threads_to_everybody_else(
     for one in answers:
         assert (one.status_code == 503) == (SAID in one.text) == ("Retry-After" in one.headers)
     assert [asks(n, "keep")().status_code for n in range(THREADS)] == [200] * THREADS
+
+
+def test_pictures_leave_a_thread_to_everybody_else(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch, going: Event
+) -> None:
+    """A browser asks for six at once and has them all; one that there is no turn for may be asked again."""
+    real = drawing._paint
+
+    def slow(*given: Any) -> None:
+        assert going.wait(60)
+        real(*given)
+
+    monkeypatch.setattr(drawing, "ROOM_S", 60)
+    monkeypatch.setattr(heavy, "BYTES", 1 << 30)
+    number = laid.lay(ward.station, messages.results(), ("a.png", "", laid.image()))
+    browsers = [ward.browser(Role.CLINICIAN) for _ in range(THREADS + 1)]
+    assert browsers[0].get(f"/m/{number}").status_code == 200
+    monkeypatch.setattr(drawing, "_paint", slow)
+
+    def asks(n: int) -> Ask:
+        return lambda: browsers[n].get(f"/m/{number}/file/0/show")
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        asked = [pool.submit(asks(n)) for n in range(THREADS)]
+        try:
+            another = pool.submit(lambda: browsers[THREADS].get("/d/cardio"))
+            assert another.result(20).status_code == 200
+            refused = next(as_completed(asked, 20)).result()
+        finally:
+            going.set()
+        answers = [one.result(60) for one in asked]
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, str(heavy.RETRY_AFTER_S))
+    assert "Too many pictures are being drawn" in refused.text
+    assert sorted(one.status_code for one in answers) == [200] * (THREADS - 1) + [503]
+    assert asks(0)().status_code == 200
 
 
 @pytest.mark.usefixtures("busy")
