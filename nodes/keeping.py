@@ -12,19 +12,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, select
 
 from config.node import NodeSettings
 from nodes import home as node_home
 from nodes.desk.compose.bounds import DRAFTS_DIRECTORY as DRAFTS
 from nodes.desk.tables import ACCOUNTS
 from nodes.link import facts
+from nodes.link import inbox as arrived
 from nodes.link.core import INCOMING, SOFTWARE
 from nodes.link.files import OUTGOING
 from nodes.link.identity import load_identity
 from nodes.link.keyfiles import CREDENTIAL, KEYS
 from nodes.link.tables import inbox, inbox_files, outbox_files
-from protocols.link.envelope import State
 from runtime import credentials, migrations
 from runtime.backup.archive import Manifest
 from runtime.backup.source import Kept
@@ -92,6 +92,6 @@ def _note(connection: Connection) -> None:
     # What is queued here may have been accepted since: the hub alone says now what becomes of it.
     facts.put(connection, facts.CONNECTED, 1)
     facts.session_ended(connection)
-    connection.execute(update(inbox).where(inbox.c.state == int(State.DELIVERED)).values(handed_ms=None))
+    arrived.take_back(connection)
     # A session that was ended since must not come back.
     connection.execute(delete(ACCOUNTS.sessions))
